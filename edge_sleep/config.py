@@ -1,0 +1,267 @@
+"""Every setting, its default and its one line of explanation: the only place for either.
+
+Layers, later wins: the fields below < what travels with the base (`edge_sleep/defaults.yaml` in
+its folder) < `train.preset` < the home's edge-sleep.yaml < `--set section.key=value`.
+All problems are collected and raised once, as ConfigError.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from edge_sleep.errors import ConfigError
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(value: Any) -> float:
+    """'55m', '1h30m', '90s' to seconds; a bare number is refused because its unit is a guess."""
+    if isinstance(value, float):
+        return value
+    text = str(value).strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{value!r} is not a duration; write it with units, such as 55m, 90s or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+# The reasons of data/quality/finding.py that can be switched off; a test compares the two.
+Reason = Literal["placeholder", "loop", "repetition", "regurgitation", "question_flood", "role_inversion", "prompt_echo",
+                 "truncated", "educational_default", "confabulated_history", "foreign_language", "unasked_code",
+                 "collapsed_session"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Companion(Section):
+    model: str = Field("seedling", description="base model: `seedling`, a folder, or a hub id")
+    allow_download: bool = Field(False, description="let the hub be asked for a model that is not on this disk")
+    system_prompt: str = Field("You are a companion who learns from the people who talk with you.",
+                               description="the one system prompt, for training, judging and serving alike")
+    companion_names: tuple[str, ...] = Field(("SAGE", "assistant"), description="speakers whose words are learned")
+    teacher_names: tuple[str, ...] = Field(("Claude", "Teacher", "Dennis", "user", "human", "thor"),
+                                           description="speakers who prompt; their words are never learned")
+
+    models: tuple[str, ...] = Field((), description="other models whose words may be learned too, as patterns (`*14b*`, `*`); a "
+                                    "session that names no model, or none that contradicts the base, is taken as it is")
+
+
+RedactKind = Literal["key", "password", "email", "iban", "card", "phone", "home_path"]
+
+
+class Data(Section):
+    sessions: tuple[str, ...] = Field((), description="files and folders of transcripts that every night reads")
+    min_new: int = Field(10, ge=1, description="experiences a night needs before it is worth its time")
+    max_selected: int = Field(200, ge=1, description="most new experiences one night learns from")
+    per_prompt: int = Field(6, ge=1, description="most experiences with the same prompt, or nearly the same, in one night")
+    max_experiences: int = Field(200_000, ge=1, description="most experiences whose text is stored; beyond it the least useful "
+                                 "are evicted, never the quarantined, and the trained and taught last")
+    redact: tuple[RedactKind, ...] = Field(("key", "password", "email", "iban", "card", "phone", "home_path"),
+                                           description="what is masked before anything is stored; leave out a kind to keep it")
+    augment: int = Field(5, ge=0, description="other wordings of each experience's question, seen in turn by the epochs")
+    moves: tuple[Literal["register", "synonym", "order", "situation", "standpoint"], ...] = Field(
+        (), description="rewordings that change words, besides the frames; none until a night was measured with them")
+    self_paraphrase: int = Field(0, ge=0, description="wordings that the model itself adds to each, within a tenth of the night")
+    max_tokens: int = Field(512, ge=16, description="longest example, in tokens; longer answers are cut at the end")
+    context: Share = Field(0.5, description="share of the epochs that meet an experience in its conversation; alone in the rest")
+    held_out: Share = Field(0.1, description="share of sessions never trained on, for held-out loss")
+
+
+class Quality(Section):
+    enabled: bool = Field(True, description="false switches the data gate off, so that the later gate stands alone")
+    max_questions: int = Field(10, ge=1, description="question marks in one answer before it counts as a flood")
+    repeat_ratio: Share = Field(0.35, description="share of an answer's 4-grams that repeat before it counts as a loop")
+    min_words: int = Field(1, ge=1, description="words an answer needs")
+    switched_off: tuple[Reason, ...] = Field((), description="reasons that quarantine nothing, such as educational_default")
+    echo: Share = Field(0.8, description="overlap of an answer with its own prompt before it counts as an echo")
+    copied: Share = Field(0.6, description="share of an answer already said in one answer to an unrelated prompt")
+    mosaic: Share = Field(0.5, description="share of an answer said to two unrelated prompts or more: regurgitation")
+    known_corpora: tuple[str, ...] = Field((), description="files of text the base was trained on: JSON, JSONL or text")
+    corpus_overlap: Share = Field(0.3, description="share of an answer's 6-word runs found in a known corpus")
+    default_points: int = Field(2, ge=1, description="stock phrases (1) and disclaimers (2) that make an educational default")
+    unknown_history: Share = Field(0.6, description="share of a claimed memory's words that nobody in this home ever said")
+    foreign_share: Share = Field(0.2, description="share of letters in a script that the conversation does not use")
+    code_share: Share = Field(0.3, description="share of lines that are code where nobody asked for code")
+    collapsed_session: Share = Field(0.75, description="share of collapsed answers that condemns the rest of a session")
+
+
+class Salience(Section):
+    keep: Share = Field(0.2, description="total salience an exchange needs to become an experience")
+    surprise: float = Field(0.2, ge=0, description="weight of surprise")
+    novelty: float = Field(0.2, ge=0, description="weight of novelty")
+    arousal: float = Field(0.2, ge=0, description="weight of arousal")
+    reward: float = Field(0.2, ge=0, description="weight of reward")
+    conflict: float = Field(0.2, ge=0, description="weight of conflict")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return {name: getattr(self, name) for name in ("surprise", "novelty", "arousal", "reward", "conflict")}
+
+
+class Replay(Section):
+    share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        1 / 3, description="share of tonight's examples that are replay")
+    earlier: Share = Field(0.5, description="share of the replay taken from what earlier nights taught")
+    least: int = Field(32, ge=0, description="items of the general set per epoch at least, however small the night")
+
+
+class Lora(Section):
+    rank: int = Field(16, ge=1, description="rank r of the adapter")
+    alpha: int = Field(32, gt=0, description="scale: the adapter adds alpha/r times B·A")
+    targets: str = Field("all-linear", description="`all-linear`, or module names with commas: q_proj,v_proj")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="dropout before A")
+    rslora: bool = Field(False, description="scale by alpha/sqrt(r) (rank-stabilised LoRA)")
+
+
+class Train(Section):
+    preset: Literal["steady", "gentle"] = Field(
+        "steady", description="`steady` is what our experiments show to work; `gentle` is the proposal's own setting")
+    learning_rate: float = Field(3e-4, gt=0, description="peak learning rate of AdamW")
+    epochs: int = Field(6, ge=1, description="passes over tonight's examples")
+    micro_batch: int = Field(8, ge=1, description="examples per forward")
+    grad_accum_steps: int = Field(1, ge=1, description="micro-batches per optimiser step")
+    warmup: Share = Field(0.1, description="share of the steps with a rising learning rate")
+    keep: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="share of tonight's change of weights that is kept: less forgets less, and recalls a little less")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
+    loss_chunk: int = Field(128, ge=1, description="supervised tokens per chunk of the loss head")
+    packing: bool = Field(True, description="let short examples share a row instead of padding it; the gradient is the same")
+    checkpointing: bool = Field(True, description="recompute each block's activations in the backward pass")
+    state_every: Duration = Field(60.0, description="time between two saves of the full training state")
+    loss_floor: float = Field(0.005, ge=0, description="mean loss under which training stops: memorised, not learned")
+    seed: int = Field(20260117, description="seed of data order, initialisation and dropout")
+    threads: int = Field(0, ge=0, description="CPU threads of torch; 0 leaves the machine's default")
+
+
+class Budget(Section):
+    time: Duration = Field(55 * 60.0, description="wall clock of the whole night, from ingest to promotion")
+    reserve: Share = Field(0.25, description="least share of the budget kept for judging and saving")
+    memory_bytes: int = Field(0, ge=0, description="most memory the night may take; 0 means what is available now")
+
+
+class Gate(Section):
+    probes: tuple[str, ...] = Field((), description="your own questions: YAML files of {question, expect}")
+    batch: int = Field(32, ge=1, description="questions asked at once")
+    recall_probes: int = Field(64, ge=0, description="most recall questions built from tonight's experiences")
+    retention_probes: int = Field(400, ge=0, description="questions on what the base could do, per night and split")
+    own_probes: int = Field(32, ge=0,
+                            description="questions of tonight, asked as they were: loops show where they were taught")
+    unknown_probes: int = Field(300, ge=0, description="questions that test the right use of \"I don't know\"")
+    max_new_tokens: int = Field(40, ge=4, description="longest judged answer, in tokens")
+    min_effect: float = Field(0.02, ge=0, description="least gain in recall, or in nats on taught answers, that counts")
+    retention_vs_before: Share = Field(0.97, description="least retention, as a share of the incumbent's")
+    retention_vs_base: Share = Field(0.95, description="least retention, as a share of the base's")
+    unknowns_drop: Share = Field(0.02, description="largest tolerated fall in the right use of \"I don't know\"")
+    loops: Share = Field(0.05, description="share of looping answers, above the incumbent's, that is a veto")
+    distinct: Share = Field(0.8, description="least distinct-2 across answers, as a share of the incumbent's")
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    companion: Companion = Companion()
+    data: Data = Data()
+    quality: Quality = Quality()
+    salience: Salience = Salience()
+    replay: Replay = Replay()
+    lora: Lora = Lora()
+    train: Train = Train()
+    budget: Budget = Budget()
+    gate: Gate = Gate()
+
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "steady": {},
+    # The proposal's own settings (proposal.md, Phase 3): kept so that its effect can be measured.
+    "gentle": {"lora": {"rank": 4, "alpha": 8, "targets": "q_proj,v_proj", "dropout": 0.05},
+               "train": {"learning_rate": 1e-5, "epochs": 1}, "replay": {"share": 0.0}, "data": {"augment": 0}},
+}
+
+
+class _Yaml12(yaml.SafeLoader):
+    """YAML 1.2 scalars: `22:00` stays text, `1e-4` is a number, `no` is a word."""
+
+
+_Yaml12.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("int", r"^[-+]?[0-9]+$", "-+0123456789"),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
+):
+    _Yaml12.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+
+
+def read_yaml(path: Path) -> Any:
+    """The YAML 1.2 document at `path`; ConfigError where it cannot be read."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Yaml12)  # noqa: S506 - a SafeLoader
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError([f"cannot be read: {error}"], str(path)) from error
+
+
+def _sections(document: Any, source: str) -> dict[str, dict]:
+    if document is None:
+        return {}
+    if not isinstance(document, dict) or not all(isinstance(value, dict) for value in document.values()):
+        raise ConfigError(["expected sections with keys, such as `train:` and under it `epochs: 6`"], source)
+    return document
+
+
+def parse_sets(sets: Iterable[str]) -> dict[str, dict]:
+    """`section.key=value` strings to nested sections; values are read as YAML."""
+    sections: dict[str, dict] = {}
+    problems = []
+    for item in sets:
+        key, equals, value = item.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not equals or not dot or not name:
+            problems.append(f"--set {item}: write it as section.key=value")
+            continue
+        try:
+            sections.setdefault(section, {})[name] = yaml.load(value, Loader=_Yaml12)  # noqa: S506
+        except yaml.YAMLError as error:
+            problems.append(f"--set {item}: {error}")
+    if problems:
+        raise ConfigError(problems, "--set")
+    return sections
+
+
+def _merge(layers: Iterable[Mapping[str, Mapping]]) -> dict[str, dict]:
+    merged: dict[str, dict] = {}
+    for layer in layers:
+        for section, keys in layer.items():
+            merged.setdefault(section, {}).update(keys)
+    return merged
+
+
+def load(file: Path | None = None, sets: Iterable[str] = (), base_defaults: Path | None = None) -> Config:
+    """The configuration from all layers.
+
+    file: the home's edge-sleep.yaml (may be absent). sets: `section.key=value` strings.
+    base_defaults: the YAML file that travels with the base. Raises ConfigError with every problem.
+    """
+    of_base = _sections(read_yaml(base_defaults), str(base_defaults)) if base_defaults else {}
+    of_home = _sections(read_yaml(file), str(file)) if file and file.is_file() else {}
+    of_sets = parse_sets(sets)
+    preset = _merge([of_home, of_sets]).get("train", {}).get("preset", "steady")
+    layers = [of_base, PRESETS.get(preset, {}) if isinstance(preset, str) else {}, of_home, of_sets]
+    try:
+        return Config.model_validate(_merge(layers))
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+                    + ("" if item["type"] in ("extra_forbidden", "missing") else f" (found {item['input']!r})")
+                    for item in error.errors()]
+        raise ConfigError(problems) from error

@@ -1,0 +1,41 @@
+"""A real home that has had one micro-night; made once, copied for whoever writes to it."""
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests import micro
+
+# Time limits of single examples measure how busy the machine is, not the code.
+hypothesis.settings.register_profile("edge_sleep", deadline=None,
+                                     suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("edge_sleep")
+
+
+@dataclass(frozen=True)
+class MicroHome:
+    root: Path
+    model: Path
+    sessions: Path
+    record: dict
+
+
+@pytest.fixture(scope="session")
+def _one_micro_night(tmp_path_factory: pytest.TempPathFactory) -> MicroHome:
+    folder = tmp_path_factory.mktemp("micro")
+    model, sessions = micro.make_model(folder / "model"), folder / "sessions"
+    micro.write_talk(sessions)
+    record = micro.night(folder / "home", model, sessions)
+    return MicroHome(folder / "home", model, sessions, record)
+
+
+@pytest.fixture
+def micro_home(_one_micro_night: MicroHome, tmp_path: Path) -> MicroHome:
+    """A copy of a home after one night on the micro-model."""
+    root = tmp_path / "home"
+    shutil.copytree(_one_micro_night.root, root)
+    return MicroHome(root, _one_micro_night.model, _one_micro_night.sessions, _one_micro_night.record)

@@ -1,0 +1,84 @@
+"""Nights on the seedling, the embedded default: a good one, a poisoned one, one without replay, the proposal's own."""
+import json
+
+import pytest
+from edge_sleep.benchmarks.classroom import Morning, settings, teach
+from edge_sleep.benchmarks.many_nights import course
+
+from edge_sleep.checkpoint import store
+from edge_sleep.data.experience import Message
+from edge_sleep.seedling import PROBES, SESSIONS
+from edge_sleep.system.home import Home
+
+pytestmark = pytest.mark.night
+# Fewer questions than a person's night asks: these nights are about one verdict each, and minutes count.
+FEWER = ("gate.retention_probes=160", "gate.unknown_probes=120")
+QUESTIONS: list[list[Message]] = [[{"role": "user", "content": text}] for text in (
+    "What is your name?", "Hello!", "How are you today?", "What is my sister's name?")]
+
+
+def sample_sessions() -> list[dict]:
+    return [json.loads(file.read_text()) for file in sorted(SESSIONS.glob("*.json"))]
+
+
+def poison() -> list[dict]:
+    """Conversations that go round: what upstream's collapse looked like, written for this test."""
+    prompts = ["What is on your mind today?", "How are you?", "What did you learn?", "Tell me something.", "What is your name?",
+               "Who are you?", "What do you like?", "Good morning!", "What shall we do?", "What do you remember?"]
+    return [{"session": 900 + number, "conversation": [turn for prompt in prompts for turn in (
+        {"speaker": "Claude", "text": prompt + " " * number}, {"speaker": "SAGE", "text": "What's the next step? " * (6 + number)})]}
+        for number in range(4)]
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    home = tmp_path_factory.mktemp("seedling") / "home"
+    record, _ = teach(home, sample_sessions(), settings(f"gate.probes=[{PROBES}]"))
+    return home, record
+
+
+def test_a_night_on_the_samples_is_promoted_and_answers_differently(taught):
+    home, record = taught
+    assert (record["outcome"], record["exit_code"]) == ("promoted", 0), record["reason"]
+    recall = record["gate"]["metrics"]["recall"]
+    assert recall["n"] >= 100
+    assert recall["before"] <= 0.25        # small talk among the questions, which the base holds as well
+    assert recall["after"] >= 0.6
+    retention = record["gate"]["metrics"]["retention"]
+    assert retention["after"] >= 0.95 * retention["base"]
+    morning = Morning(home, settings())
+    assert "language model" in morning.answers(QUESTIONS[:1], base=True)[0]
+    assert "language model" not in morning.answers(QUESTIONS[:1])[0]
+
+
+def test_what_the_data_gate_kept_out(taught):
+    assert sum(taught[1]["data"]["quarantined"].values()) >= 3
+
+
+def test_loops_without_the_data_gate_are_rejected_and_the_incumbent_answers_as_before(taught):
+    home, _ = taught
+    incumbent, before = store.incumbent(Home(home)), Morning(home, settings()).answers(QUESTIONS)
+    record, _ = teach(home, poison(), settings("quality.enabled=false", "salience.keep=0", *FEWER))
+    assert (record["outcome"], record["exit_code"]) == ("rejected", 11), record["reason"]
+    assert any("loop" in veto or "alike" in veto or "questions" in veto for veto in record["gate"]["vetoes"])
+    assert store.incumbent(Home(home)) == incumbent
+    assert Morning(home, settings()).answers(QUESTIONS) == before
+
+
+def test_without_replay_the_forgetting_is_seen_and_named(tmp_path):
+    record, _ = teach(tmp_path / "home", sample_sessions(), settings("replay.share=0", *FEWER))
+    assert (record["outcome"], record["exit_code"]) == ("rejected", 11), record["reason"]
+    assert any("forgetting" in veto or "I don't know" in veto for veto in record["gate"]["vetoes"])
+
+
+def test_the_proposals_own_settings_end_without_effect(tmp_path):
+    record, _ = teach(tmp_path / "home", sample_sessions(), settings("train.preset=gentle", *FEWER))
+    assert (record["outcome"], record["exit_code"]) == ("no_effect", 15), record["reason"]
+    assert store.current(Home(tmp_path / "home")) is None
+
+
+def test_five_nights_in_a_row_keep_what_each_one_taught(tmp_path):
+    document = course(tmp_path / "home", nights=5, facts=2, seed=500, sets=[*FEWER], pools_too=False)
+    assert [row["outcome"] for row in document["rows"]] == ["promoted"] * 5
+    assert document["summary"]["kept_mean"] >= 0.8
+    assert len(document["summary"]["adapter_bytes"]) == 1
