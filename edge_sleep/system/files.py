@@ -1,0 +1,122 @@
+"""Durable files: whole and hashed, or not there at all.
+
+The one way anything that matters reaches the disk: a temporary file in the same folder, written
+and hashed, fsync, replace, fsync of the folder (after borg's SaveFile).
+"""
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edge_sleep.errors import IntegrityError, StorageError
+
+TEMPORARY = ".tmp-"
+_BLOCK = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of writing `path` into the StorageError a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageError(f"no space left while writing {path} ({_free(path)} free)",
+                               "free space on that disk, or `--home` on another; "
+                               "nothing accepted was lost") from error
+        if error.errno in _DENIED:
+            raise StorageError(f"{path} cannot be written: {error.strerror}",
+                               "give this user write permission, or choose another `--home`") from error
+        raise
+
+
+def _free(path: Path) -> str:
+    folder = path if path.is_dir() else path.parent
+    try:
+        return f"{shutil.disk_usage(folder).free / 2**20:.1f} MiB"
+    except OSError:
+        return "unknown space"
+
+
+def fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes) -> str:
+    """Replace `path` by `content` durably; returns the sha256 (hex) of what was written."""
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f"{TEMPORARY}{path.name}.{os.getpid()}"
+        try:
+            with open(temporary, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        fsync_folder(path.parent)
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_json(path: Path, document: Any) -> str:
+    return write_bytes(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def publish_folder(staged: Path, final: Path) -> None:
+    """Make a fully written folder visible under its final name in one rename."""
+    with storage_errors(final):
+        for file in sorted(staged.rglob("*")):
+            if file.is_file():
+                with open(file, "rb") as stream:
+                    os.fsync(stream.fileno())
+        fsync_folder(staged)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(staged, final)
+        fsync_folder(final.parent)
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The JSON document at `path`; IntegrityError naming `what` where it does not parse."""
+    try:
+        return json.loads(path.read_bytes())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise IntegrityError(f"{what} {path} is not readable JSON: {error}",
+                             "`edge-sleep verify` says what is still good") from error
+
+
+def sha256_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def canonical_json(document: Any) -> bytes:
+    """One byte form per document: sorted keys, no spaces (input to hashes)."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def sweep_temporaries(folder: Path) -> int:
+    """Remove what a power cut left half written directly in `folder`; returns how many."""
+    removed = 0
+    if folder.is_dir():
+        for entry in folder.iterdir():
+            if entry.name.startswith(TEMPORARY):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink(missing_ok=True)
+                removed += 1
+    return removed
