@@ -1,0 +1,28 @@
+"""What ran: versions and machine, for the record."""
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+
+import edge_sleep
+
+_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors", "tokenizers")
+
+
+def describe() -> dict[str, str | int | None]:
+    """Versions without importing anything heavy; null where a package is not installed."""
+    found: dict[str, str | int | None] = {"edge_sleep": edge_sleep.__version__, "python": platform.python_version(),
+                                          "system": platform.system(), "machine": platform.machine(),
+                                          "cores": cores()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0))
