@@ -1,0 +1,112 @@
+"""Thirty nights in a row, each with other facts: what is kept, what it costs, how large it grows.
+
+    python -m edge_sleep.benchmarks.many_nights --nights 30 --facts 3 --plot nights.png
+
+Each morning asks tonight's facts; the morning after the last night asks every night's facts again. The
+measure is recall of each night on the last morning as a share of what it was on its own first morning.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from edge_sleep.benchmarks.classroom import Morning, by_the_rule, mean, settings, teach
+from edge_sleep.benchmarks.teaching import draw_lessons
+
+from edge_sleep.device import environment
+
+EVERY = 5          # nights between two readings of the whole retention and unknowns pools
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nights", type=int, default=30)
+    parser.add_argument("--facts", type=int, default=3, help="facts taught per night")
+    parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--home", type=Path, help="keep the home here")
+    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="section.key=value")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = arguments.home or Path(folder) / "home"
+        document = course(home, arguments.nights, arguments.facts, arguments.seed, arguments.sets)
+    if arguments.plot:
+        plot(document, arguments.plot)
+    print(json.dumps(document))
+
+
+def course(home: Path, nights: int, facts: int, seed: int, sets: list[str], pools_too: bool = True) -> dict:
+    configuration = settings("data.held_out=0", "data.min_new=1", *sets)
+    known: list[tuple[int, list[dict]]] = []
+    taught: set[tuple[str, str]] = set()
+    rows, said, seconds = [], [], 0.0
+    print("night  outcome    recall of tonight   adapter bytes   time   retention (base)   unknowns (base)")
+    for night in range(nights):
+        lessons = draw_lessons(seed + night, facts, exclude=frozenset(taught))
+        taught |= {(entity, attribute) for entity, attribute, _ in lessons.facts}
+        for session in lessons.sessions:
+            session["session"] += 1000 * (night + 1)
+        began = time.monotonic()
+        record, wordings = teach(home, lessons.sessions, configuration)
+        seconds = time.monotonic() - began
+        said += wordings
+        morning = Morning(home, configuration)
+        questions = by_the_rule([entry for entry in lessons.questions if entry["wording"] == "new"], wordings)
+        known.append((night, questions))
+        pools: dict[str, float | None] = {}
+        if pools_too and (night % EVERY == EVERY - 1 or night == nights - 1):
+            for kind in ("retention", "unknowns"):
+                base, now = morning.pool(kind, said)
+                pools |= {kind: mean(now), f"{kind}_base": mean(base)}
+        weights = home / "adapters" / (morning.adapter or "") / "adapter_model.safetensors"
+        row = {"night": night + 1, "outcome": record["outcome"], "reasons": record["gate"]["reasons"], "n": len(questions),
+               "recall": mean(morning.recall(questions)), **pools,
+               "adapter_bytes": weights.stat().st_size if weights.is_file() else None, "seconds": round(seconds, 1)}
+        rows.append(row)
+        shown = "   ".join(f"{pools[kind]:.3f} ({pools[kind + '_base']:.3f})" for kind in ("retention", "unknowns") if pools)
+        print(f"{row['night']:5}  {row['outcome']:9}  {row['recall']:.3f} (n {row['n']:2})   {row['adapter_bytes']}   "
+              f"{row['seconds']:.0f} s   {shown}", flush=True)
+    last = Morning(home, configuration)
+    for night, questions in known:
+        rows[night]["recall_last_morning"] = mean(last.recall(questions))
+    kept = [row["recall_last_morning"] / row["recall"] for row in rows if row["recall"]]
+    everything = [right for _, questions in known for right in last.recall(questions)]
+    summary = {"kept_min": min(kept), "kept_mean": mean(kept), "recall_of_everything": mean(everything), "n": len(everything),
+               "retention_ratio_last": rows[-1]["retention"] / rows[-1]["retention_base"] if pools_too else None,
+               "adapter_bytes": sorted({row["adapter_bytes"] for row in rows if row["adapter_bytes"]}),
+               "promoted": sum(row["outcome"] == "promoted" for row in rows)}
+    print("last morning, as a share of the first: " + " ".join(f"{value:.2f}" for value in kept))
+    return {"benchmark": "many_nights", "facts_per_night": facts, "sets": sets, "summary": summary, "rows": rows,
+            "environment": environment.describe()}
+
+
+def plot(document: dict, file: Path) -> None:
+    """Recall on the first and the last morning, retention, and adapter size, by night (matplotlib, extra [bench])."""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = document["rows"]
+    nights = [row["night"] for row in rows]
+    figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 7), sharex=True, height_ratios=(3, 1))
+    above.plot(nights, [row["recall"] for row in rows], "o-", label="recall on its first morning")
+    above.plot(nights, [row["recall_last_morning"] for row in rows], "s-", label=f"recall on morning {len(rows) + 1}")
+    asked = [row for row in rows if "retention" in row]
+    above.plot([row["night"] for row in asked], [row["retention"] / row["retention_base"] for row in asked], "^-",
+               label="retention, of the base")
+    above.set_ylim(0, 1.05)
+    above.set_ylabel("share of questions right")
+    above.legend(loc="lower left")
+    below.plot(nights, [(row["adapter_bytes"] or 0) / 2**20 for row in rows], "k-")
+    below.set_ylim(bottom=0)
+    below.set_ylabel("adapter, MiB")
+    below.set_xlabel(f"night ({document['facts_per_night']} new facts each)")
+    figure.tight_layout()
+    figure.savefig(file, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Model folders of a known shape with random weights: for memory and time, where nothing can be downloaded.
+
+    python -m edge_sleep.benchmarks.shapes qwen2.5-0.5b DIR
+
+The tokenizer is the seedling's: its ids all lie inside the larger vocabulary, so every cost is the true one.
+"""
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from edge_sleep.seedling import MODEL as SEEDLING
+
+# The published config.json numbers of each model.
+SHAPES = {
+    "qwen2.5-0.5b": {"hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
+                     "intermediate_size": 4864, "vocab_size": 151936, "tie_word_embeddings": True},
+    "qwen2.5-1.5b": {"hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2,
+                     "intermediate_size": 8960, "vocab_size": 151936, "tie_word_embeddings": True},
+}
+
+
+def make(name: str, folder: Path, seed: int = 0) -> Path:
+    """Write a loadable model folder of shape `name` with random bf16 weights; returns it."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
+        if (SEEDLING / file).is_file():
+            shutil.copy(SEEDLING / file, folder)
+    torch.manual_seed(seed)
+    config = Qwen2Config(**SHAPES[name], max_position_embeddings=32768, rope_theta=1e6, rms_norm_eps=1e-6,
+                         dtype="bfloat16")
+    Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shape", choices=sorted(SHAPES))
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    print(make(arguments.shape, arguments.folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+from edge_sleep.cli.main import main
+
+main()

@@ -1,0 +1,48 @@
+"""`edge-sleep report`: what a night did, in text."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge_sleep.cli import output
+from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
+from edge_sleep.errors import Exit, UsageError
+from edge_sleep.system.home import Home
+
+
+def command(
+    night: Annotated[str | None, typer.Argument(metavar="NIGHT", help="Id of a night, or its first letters.  "
+                                                   "[default: the last]", show_default=False)] = None,
+    home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
+) -> None:
+    """Show what a night did: what it read, what it learned, the verdict, answers before and after.
+
+    Example: edge-sleep report
+    """
+    from edge_sleep.system.files import read_json
+    place = Common.of(home, profile, sets, as_json).place()
+    found = find(place, night)
+    if found is None:
+        output.answer(None, "no night has been recorded in this home yet", as_json)
+        raise typer.Exit(Exit.NOTHING_TO_DO)
+    record = read_json(found, "night record")
+    if as_json:
+        output.answer(record, "", as_json)
+        return
+    from edge_sleep.evaluate import report
+    output.answer(record, report.as_text(record), as_json)
+
+
+def find(home: Home, night: str | None) -> Path | None:
+    """The record of the named night, or of the last one; None where no night left a record."""
+    records = sorted(home.nights.glob("*/record.json")) if home.nights.is_dir() else []
+    if night is None:
+        return records[-1] if records else None
+    named = [file for file in records if file.parent.name.startswith(night)]
+    exact = [file for file in named if file.parent.name == night]
+    if len(exact or named) != 1:
+        known = ", ".join(file.parent.name for file in (named or records)[-5:]) or "none"
+        raise UsageError(f"{'several nights begin with' if named else 'no night'} `{night}`", f"name one of: {known}")
+    return (exact or named)[0]

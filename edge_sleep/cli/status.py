@@ -1,0 +1,115 @@
+"""`edge-sleep status`: where things stand."""
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from edge_sleep.cli import output, report
+from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
+from edge_sleep.errors import IntegrityError, Outcome
+from edge_sleep.system import lock
+from edge_sleep.system.files import read_json
+from edge_sleep.system.home import Home
+
+
+def command(home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None,
+            as_json: JsonOption = False) -> None:
+    """Show the last night, the current adapter, what waits to be learned, and who holds the device.
+
+    Example: edge-sleep status
+    """
+    document = examine(Common.of(home, profile, sets, as_json).place())
+    output.answer(document, as_text(document), as_json)
+
+
+def examine(home: Home) -> dict:
+    """The JSON document of `status`. Reads only: a home that is not there stays so."""
+    if not home.exists():
+        return {"home": str(home.root), "exists": False, "problems": [], "current": None, "last_night": None,
+                "interrupted": None, "experiences": None, "locks": {"night": None, "session": None}, "disk": None}
+    from edge_sleep.checkpoint import store
+    problems: list[str] = []
+    counts = None
+    if home.experiences.is_file():
+        from edge_sleep.data.buffer import Buffer
+        with Buffer(home.experiences) as buffer:
+            counts = buffer.counts()
+    try:
+        current = store.current(home)
+    except IntegrityError as error:
+        current = None
+        problems.append(error.message)
+    return {"home": str(home.root), "exists": True, "problems": problems, "current": current,
+            "last_night": _last_night(home, problems), "interrupted": interrupted(home), "experiences": counts,
+            "locks": {"night": lock.holder(home.night_lock), "session": lock.holder(home.session_lock)},
+            "disk": {"used_bytes": _used(home), "free_bytes": shutil.disk_usage(home.root).free}}
+
+
+def _last_night(home: Home, problems: list[str]) -> dict | None:
+    file = report.find(home, None)
+    if file is None:
+        return None
+    try:
+        record = read_json(file, "night record")
+    except IntegrityError as error:
+        problems.append(error.message)
+        return None
+    return {key: record.get(key) for key in ("night", "outcome", "reason", "exit_code", "started", "ended")}
+
+
+def interrupted(home: Home) -> dict | None:
+    """The last night where it stopped or died, and whether it left a plan that the next one goes on from."""
+    nights = sorted(folder for folder in home.nights.iterdir() if folder.is_dir()) if home.nights.is_dir() else []
+    if not nights or lock.is_held(home.night_lock):
+        return None
+    last = nights[-1]
+    files = [file for file in (last / "state").rglob("*") if file.is_file()]
+    outcome = None
+    if (last / "record.json").is_file():
+        try:
+            outcome = read_json(last / "record.json", "night record").get("outcome")
+        except IntegrityError:
+            outcome = None
+        if outcome not in {item.value for item in Outcome if item.resumable} and not files:
+            return None
+    return {"night": last.name, "outcome": outcome, "resumable": (last / "state" / "plan.json").is_file(),
+            "state_bytes": sum(file.stat().st_size for file in files)}
+
+
+def _used(home: Home) -> int:
+    total = 0
+    for file in home.root.rglob("*"):
+        try:
+            total += file.lstat().st_size if file.is_file() else 0
+        except FileNotFoundError:  # a running night replaces files
+            continue
+    return total
+
+
+def _counted(counts: dict | None) -> str:
+    if not counts:
+        return "none"
+    return ", ".join(f"{value} {key}" for key, value in counts.items() if isinstance(value, int))
+
+
+def as_text(document: dict) -> str:
+    if not document["exists"]:
+        return f"no home at {document['home']} yet; `edge-sleep night` makes one"
+    last, stopped = document["last_night"], document["interrupted"]
+    adapter = ((document["current"] or {}).get("adapter") or {}).get("id")
+    rows: list[tuple[Any, ...]] = [
+        ("home", document["home"]),
+        ("last night", f"{last['night']}: {last['outcome']}; {last['reason']}" if last else "none yet"),
+        ("current", adapter or "the base as it is")]
+    if stopped:
+        holds = f"{output.size(stopped['state_bytes'])} of plan and training state; the next night goes on from it" \
+            if stopped["resumable"] else "no training state; the next night starts over"
+        rows.append(("interrupted", f"{stopped['night']} ({stopped['outcome'] or 'died'}): {holds}"))
+    counts = document["experiences"]
+    rows.append(("experiences", _counted(counts)))
+    for name, holder in document["locks"].items():
+        rows.append((f"{name} lock", f"{holder.get('what')} (pid {holder.get('pid')})" if holder else "free"))
+    rows.append(("disk", f"{output.size(document['disk']['used_bytes'])} used, "
+                         f"{output.size(document['disk']['free_bytes'])} free"))
+    rows += [("problem", problem) for problem in document["problems"]]
+    return output.columns(rows)

@@ -1,0 +1,39 @@
+"""`edge-sleep verify`: proof that what the next session loads is whole, and differs from the base."""
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edge_sleep.cli import context, output
+from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
+from edge_sleep.errors import Exit
+
+
+def command(
+    everything: Annotated[bool, typer.Option("--all", help="Check every adapter, not only the current one.")] = False,
+    home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
+) -> None:
+    """Check every hash, load the current model, and measure how far its answers are from the base's.
+
+    Example: edge-sleep verify --all
+    """
+    common = Common.of(home, profile, sets, as_json)
+    place = common.existing_home()
+    config = context.configure(place, common)
+    from edge_sleep.serve import proof
+    with output.libraries_to_stderr():
+        document = proof.verify(place, config, everything)
+    output.answer(document, as_text(document), as_json)
+    raise typer.Exit(Exit.OK if document["ok"] else Exit.INTEGRITY)
+
+
+def as_text(document: dict) -> str:
+    differs = document.get("differs_from_base")
+    base = document.get("base")
+    lines = [output.columns([("base", base.get("source") if isinstance(base, dict) else base),
+                             ("adapter", document.get("adapter") or "none"),
+                             ("differs from base", "not measured" if differs is None else f"{differs:.4g}")]),
+             *(f"problem: {problem}" for problem in document.get("problems", [])),
+             "verified" if document["ok"] else "not verified"]
+    return "\n".join(lines)

@@ -1,0 +1,56 @@
+"""One loaded base with incumbent and candidate beside each other: judged as it will be served."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_sleep.config import Config
+from edge_sleep.data.dataset import tokenise_all
+from edge_sleep.data.experience import Example
+from edge_sleep.device.detect import Device
+from edge_sleep.evaluate.answers import canary_logits, speaking_as
+from edge_sleep.evaluate.judge import Judgement, judge
+from edge_sleep.evaluate.probes import Probe
+from edge_sleep.model import adapter
+from edge_sleep.model.base import Base, load
+from edge_sleep.system.clock import Clock
+
+BEFORE, AFTER = "before", "after"
+
+
+@dataclass(frozen=True)
+class Hearing:
+    judgement: Judgement
+    effect: dict                 # what `verify` repeats later
+    chat_template: str
+
+
+def hear(base: Base, device: Device, config: Config, incumbent: Path | None, candidate: Path,
+         probes: Sequence[Probe], taught: Sequence[Example], held_out: Sequence[Example], *,
+         time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None]) -> Hearing:
+    """Load the base afresh, attach both adapters, ask every probe of each."""
+    loaded = load(base, device)
+    model: Any = loaded.model
+    if incumbent is not None:
+        model = adapter.attach_saved(model, incumbent, trainable=False, name=BEFORE)
+        adapter.check(candidate)
+        model.load_adapter(str(candidate), adapter_name=AFTER, is_trainable=False)
+    else:
+        model = adapter.attach_saved(model, candidate, trainable=False, name=AFTER)
+    model.eval()
+
+    def tokens(examples: Sequence[Example]) -> list:
+        return tokenise_all(loaded.tokenizer, examples, config.companion.system_prompt, config.data.max_tokens)[0]
+
+    with speaking_as(model, None):
+        of_base = canary_logits(model, loaded.tokenizer, config.companion.system_prompt)
+    with speaking_as(model, AFTER):
+        of_candidate = canary_logits(model, loaded.tokenizer, config.companion.system_prompt)
+    judgement = judge(model, loaded.tokenizer, incumbent=BEFORE if incumbent else None, candidate=AFTER,
+                      probes=probes, held_out=tokens(held_out), taught=tokens(taught),
+                      system_prompt=config.companion.system_prompt, max_new_tokens=config.gate.max_new_tokens,
+                      batch_size=config.gate.batch, time_left=time_left, monotonic=clock.monotonic, between=between)
+    return Hearing(judgement, {"canary_mean_abs_logit_difference": (of_candidate - of_base).abs().mean().item()},
+                   loaded.tokenizer.chat_template)

@@ -1,0 +1,56 @@
+"""Tonight's questions: recall of what was taught, retention, and the right use of "I don't know"."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from edge_sleep.config import Gate
+from edge_sleep.data.experience import Experience
+from edge_sleep.data.words import near, topic
+from edge_sleep.evaluate.gate import Verdict
+from edge_sleep.evaluate.judge import Asked, Judgement
+from edge_sleep.evaluate.probes import Probe, draw, of_experiences, of_own, of_user, pool, split
+
+
+def compose(experiences: Sequence[Experience], *, base_folder: Path, settings: Gate, salt: str,
+            reword: Callable[[str, int], list[str]], user_files: Sequence[Path] = ()) -> tuple[list[Probe], list[Probe]]:
+    """(select, confirm) probes of one night.
+
+    experiences: what tonight teaches; recall is asked of it, and "I don't know" is not expected of it.
+    salt: the night's id, so that each night draws its questions anew.
+    """
+    taught = [topic(experience.prompt) for experience in experiences]
+    recall = draw(of_experiences(experiences, reword), settings.recall_probes, salt)
+    of_owner = of_user(user_files)
+    recall += [probe for probe in of_owner if probe.kind == "recall"]
+    retention = [probe for probe in of_owner if probe.kind == "retention"]
+    retention += pool("retention", base_folder)
+    unknowns = [probe for probe in pool("unknowns", base_folder)
+                if probe.known or not near(probe.messages[-1]["content"], taught)]
+    own = draw(of_own(experiences), settings.own_probes, salt)
+    select, confirm = split([*recall, *own, *draw(retention, settings.retention_probes, salt),
+                             *draw(unknowns, settings.unknown_probes, salt)], salt)
+    return select, confirm
+
+
+def samples(asked: Sequence[Asked], n: int = 12) -> list[dict]:
+    """Answers worth showing: recall first, those that changed before those that did not."""
+    ranked = sorted(asked, key=lambda entry: (entry.probe.kind != "recall",
+                                              entry.answers["before"] == entry.answers["after"],
+                                              not entry.right["after"], entry.probe.id))
+    return [{"kind": entry.probe.kind, "question": entry.probe.messages[-1]["content"],
+             "before": entry.answers["before"], "after": entry.answers["after"], "right": entry.right["after"]}
+            for entry in ranked[:n]]
+
+
+def document(verdict: Verdict, judgement: Judgement, select: int) -> dict:
+    """The record's `gate`: verdict, reasons, how much was asked, every metric with its interval, samples."""
+    numbers = judgement.numbers
+    return {"verdict": verdict.outcome.value, "vetoes": verdict.vetoes, "reasons": verdict.reasons,
+            "probes": {"select": select, "confirm": len(judgement.asked), "left_out": judgement.left_out},
+            "metrics": {name: getattr(numbers, name).summary()
+                        for name in ("recall", "retention", "unknowns", "nll_held_out", "nll_taught")},
+            "health": {name: asdict(getattr(numbers, f"health_{name}"))
+                       for name in ("before", "after", "own_before", "own_after")},
+            "samples": samples(judgement.asked)}

@@ -1,0 +1,141 @@
+"""The verdict: numbers in, verdict and reasons out. Pure; nothing here loads a model.
+
+Vetoes first (nothing may be worse), then effect (something must have changed for the better).
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_sleep.config import Gate
+from edge_sleep.errors import Outcome
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One metric over paired probes: a 0/1 (or a loss) per probe for base, incumbent and candidate."""
+
+    base: Sequence[float]
+    before: Sequence[float]
+    after: Sequence[float]
+
+    def summary(self) -> dict[str, Any]:
+        """Means, and the 95 % bootstrap interval of the mean paired difference after - before."""
+        n = len(self.after)
+        if n == 0:
+            return {"base": None, "before": None, "after": None, "low": None, "high": None, "n": 0}
+        low, high = paired_interval(self.before, self.after)
+        return {"base": sum(self.base) / n, "before": sum(self.before) / n, "after": sum(self.after) / n,
+                "low": low, "high": high, "n": n}
+
+
+@dataclass(frozen=True)
+class Health:
+    """Signs of collapse among the generated answers, as shares; distinct_2 over all of them."""
+
+    loops: float
+    floods: float
+    empty: float
+    echoes: float
+    distinct_2: float
+
+
+SOUND = Health(loops=0.0, floods=0.0, empty=0.0, echoes=0.0, distinct_2=1.0)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    recall: Paired
+    retention: Paired
+    unknowns: Paired
+    nll_held_out: Paired
+    nll_taught: Paired
+    health_before: Health
+    health_after: Health
+    health_own_before: Health = SOUND      # the same, of the answers to tonight's own questions alone
+    health_own_after: Health = SOUND
+    finite: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    outcome: Outcome
+    vetoes: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+
+def paired_interval(before: Sequence[float], after: Sequence[float], resamples: int = 2000,
+                    seed: int = 7) -> tuple[float, float]:
+    """Percentile bootstrap (Efron 1979) of the mean of after - before, 95 %, seeded."""
+    import numpy
+
+    difference = numpy.asarray(after, dtype=float) - numpy.asarray(before, dtype=float)
+    draws = numpy.random.default_rng(seed).integers(0, len(difference), (resamples, len(difference)))
+    means = difference[draws].mean(axis=1)
+    return float(numpy.quantile(means, 0.025)), float(numpy.quantile(means, 0.975))
+
+
+def decide(numbers: Numbers, settings: Gate) -> Verdict:
+    """promoted, rejected (a veto) or no_effect, each with its reasons in words."""
+    vetoes = _vetoes(numbers, settings)
+    if vetoes:
+        return Verdict(Outcome.REJECTED, vetoes, vetoes)
+    recall, taught = numbers.recall.summary(), numbers.nll_taught.summary()
+    reasons = []
+    if recall["n"]:
+        gain = recall["after"] - recall["before"]
+        if gain >= settings.min_effect and recall["low"] >= 0 and gain > 0:
+            reasons.append(f"recall rose from {recall['before']:.2f} to {recall['after']:.2f} "
+                           f"on {recall['n']} questions it was not trained on")
+    if taught["n"]:
+        fall = taught["before"] - taught["after"]
+        if fall >= settings.min_effect and taught["high"] < 0 and (not recall["n"] or recall["after"] >= recall["before"]):
+            reasons.append(f"taught answers became likelier by {fall:.2f} nats per token")
+    if reasons:
+        return Verdict(Outcome.PROMOTED, [], reasons)
+    said = []
+    if recall["n"]:
+        said.append(f"recall {recall['before']:.2f} to {recall['after']:.2f} on {recall['n']} questions")
+    if taught["n"]:
+        said.append(f"loss on taught answers {taught['before']:.3f} to {taught['after']:.3f} nats")
+    return Verdict(Outcome.NO_EFFECT, [], [f"no measurable effect: {'; '.join(said) or 'nothing could be asked'}"])
+
+
+def _lost(metric: Paired, whom: str) -> bool:
+    """Whether a fall is more than the noise of the questions drawn: its 95 % interval lies below zero."""
+    reference = metric.before if whom == "before" else metric.base
+    return paired_interval(reference, metric.after)[1] < 0
+
+
+def _vetoes(numbers: Numbers, settings: Gate) -> list[str]:
+    before, after = numbers.health_before, numbers.health_after
+    found = []
+    if not numbers.finite:
+        found.append("the candidate's logits are not finite")
+    for whose, was, now in (("the answers", before, after),
+                            ("the answers to tonight's own questions", numbers.health_own_before, numbers.health_own_after)):
+        for name, share_before, share_after in (("loop", was.loops, now.loops),
+                                                ("are floods of questions", was.floods, now.floods),
+                                                ("are empty", was.empty, now.empty),
+                                                ("repeat the question", was.echoes, now.echoes)):
+            if share_after > share_before + settings.loops:
+                found.append(f"{share_after:.0%} of {whose} {name} ({share_before:.0%} before)")
+    if after.distinct_2 < settings.distinct * before.distinct_2:
+        found.append(f"answers became alike: distinct-2 fell from {before.distinct_2:.2f} to {after.distinct_2:.2f}")
+    retention = numbers.retention.summary()
+    if retention["n"]:
+        bounds = (("before", retention["before"], settings.retention_vs_before),
+                  ("the base", retention["base"], settings.retention_vs_base))
+        for whom, reference, share in bounds:
+            if retention["after"] < share * reference and _lost(numbers.retention, whom):
+                found.append(f"forgetting: retention {retention['after']:.2f} is under {share:.0%} of {whom} "
+                             f"({reference:.2f}, n {retention['n']})")
+    unknowns = numbers.unknowns.summary()
+    if unknowns["n"] and unknowns["before"] - unknowns["after"] > settings.unknowns_drop and unknowns["high"] < 0:
+        found.append(f"right use of \"I don't know\" fell from {unknowns['before']:.2f} to {unknowns['after']:.2f} "
+                     f"(difference {unknowns['low']:+.3f} to {unknowns['high']:+.3f}, n {unknowns['n']})")
+    held_out = numbers.nll_held_out.summary()
+    if held_out["n"] >= 4 and held_out["low"] > 0.5:
+        found.append(f"loss on held-out conversations rose from {held_out['before']:.2f} to {held_out['after']:.2f} nats")
+    return found

@@ -1,0 +1,108 @@
+"""Asking base, incumbent and candidate the same questions, on one loaded model, within the time left."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from edge_sleep.data.dataset import TokenisedExample
+from edge_sleep.evaluate import scoring
+from edge_sleep.evaluate.answers import generate, mean_loss, speaking_as
+from edge_sleep.evaluate.gate import Health, Numbers, Paired
+from edge_sleep.evaluate.probes import Probe
+
+_STATES = ("base", "before", "after")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One probe with the three answers and whether each was right."""
+
+    probe: Probe
+    answers: dict[str, str]
+    right: dict[str, bool]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    numbers: Numbers
+    asked: list[Asked]
+    left_out: int                        # probes for which the night had no time
+
+
+def interleave(probes: Sequence[Probe]) -> list[Probe]:
+    """Kinds in turn, so that running out of time costs every kind alike."""
+    kinds: dict[str, list[Probe]] = {}
+    for probe in probes:
+        kinds.setdefault(probe.kind, []).append(probe)
+    longest = max(map(len, kinds.values()), default=0)
+    ranked = [((index + 0.5) * longest / len(group), kind, probe)
+              for kind, group in kinds.items() for index, probe in enumerate(group)]
+    return [probe for _, _, probe in sorted(ranked, key=lambda item: (item[0], item[1]))]
+
+
+def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, probes: Sequence[Probe],
+          held_out: Sequence[TokenisedExample], taught: Sequence[TokenisedExample], system_prompt: str,
+          max_new_tokens: int, batch_size: int, time_left: Callable[[], float], monotonic: Callable[[], float],
+          between: Callable[[int, int], None] = lambda done, total: None) -> Judgement:
+    """Paired answers and losses under the base, the incumbent (None: the base) and the candidate.
+
+    between(done, total) is called after each batch and may raise to give way. The first batch is always
+    asked; later ones only while `time_left()` exceeds what the slowest one took.
+    """
+    adapters = {"base": None, "before": incumbent, "after": candidate}
+    model.eval()
+    pad = tokenizer.pad_token_id
+
+    def each(ask: Callable[[], list]) -> dict[str, list]:
+        """What `ask` gives under each state; without an incumbent, before is the base and is not asked twice."""
+        found: dict[str, list] = {}
+        for state in _STATES:
+            if state == "before" and incumbent is None:
+                found[state] = found["base"]
+                continue
+            with speaking_as(model, adapters[state]):
+                found[state] = ask()
+        return found
+
+    nll_taught, nll_held_out = (Paired(**each(partial(mean_loss, model, examples, pad))) for examples in (taught, held_out))
+    ordered = interleave(probes)
+    asked: list[Asked] = []
+    slowest = 0.0
+    for start in range(0, len(ordered), batch_size):
+        if start and time_left() < 1.2 * slowest:
+            break
+        began = monotonic()
+        batch = ordered[start:start + batch_size]
+        answers = each(partial(generate, model, tokenizer, [probe.messages for probe in batch], system_prompt,
+                               max_new_tokens))
+        for index, probe in enumerate(batch):
+            said = {state: answers[state][index][0] for state in _STATES}
+            asked.append(Asked(probe, said, {state: scoring.is_right(probe, said[state], said["base"])
+                                             for state in _STATES}))
+        slowest = max(slowest, monotonic() - began)
+        between(len(asked), len(ordered))
+    own = [entry for entry in asked if entry.probe.kind == "own"]
+    numbers = Numbers(recall=paired(asked, "recall"), retention=paired(asked, "retention"),
+                      unknowns=paired(asked, "unknowns"), nll_held_out=nll_held_out, nll_taught=nll_taught,
+                      health_before=health(asked, "before"), health_after=health(asked, "after"),
+                      health_own_before=health(own, "before"), health_own_after=health(own, "after"),
+                      finite=all(value == value and abs(value) < 1e9 for value in (*nll_taught.after, *nll_held_out.after)))
+    return Judgement(numbers, asked, len(ordered) - len(asked))
+
+
+def paired(asked: Sequence[Asked], kind: str) -> Paired:
+    of_kind = [entry for entry in asked if entry.probe.kind == kind]
+    return Paired(**{state: [float(entry.right[state]) for entry in of_kind] for state in _STATES})
+
+
+def health(asked: Sequence[Asked], state: str) -> Health:
+    answers = [entry.answers[state] for entry in asked]
+    n = max(1, len(answers))
+    return Health(loops=sum(map(scoring.loops, answers)) / n,
+                  floods=sum(map(scoring.question_flood, answers)) / n,
+                  empty=sum(not answer.strip() for answer in answers) / n,
+                  echoes=sum(scoring.echoes(entry.probe.messages[-1]["content"], entry.answers[state])
+                             for entry in asked) / n,
+                  distinct_2=scoring.distinct_2(answers))

@@ -1,0 +1,172 @@
+"""The base: found, fingerprinted, declared once per home, loaded frozen in 4-bit NF4."""
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_sleep.device.detect import Device
+from edge_sleep.errors import IntegrityError, ModelError, UsageError
+from edge_sleep.seedling import MODEL as SEEDLING
+from edge_sleep.system.files import canonical_json, read_json, sha256_file, write_json
+from edge_sleep.system.home import Home
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+QUANTISATION = "nf4-double-quant"
+
+
+@dataclass(frozen=True)
+class BaseSource:
+    """Where a base lies on this disk. `source` is what the user called it."""
+
+    source: str
+    folder: Path
+
+    @property
+    def defaults(self) -> Path | None:
+        """Settings that travel with this base, where it carries any."""
+        file = self.folder / "edge_sleep" / "defaults.yaml"
+        return file if file.is_file() else None
+
+    @property
+    def weight_files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.safetensors"))
+
+
+@dataclass(frozen=True)
+class Base:
+    """A declared base: its place and the sha256 that identifies its weights."""
+
+    place: BaseSource
+    sha256: str
+    compute_dtype: str
+
+    def entry(self) -> dict:
+        return {"source": self.place.source, "sha256": self.sha256}
+
+
+def resolve(model: str, allow_download: bool = False) -> BaseSource:
+    """Find a base: `seedling`, a folder, or a hub id that is already on this disk.
+
+    Raises ModelError where there is nothing loadable; the hub is asked only with allow_download.
+    """
+    if model == "seedling":
+        return _checked(BaseSource("seedling", SEEDLING))
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return _checked(BaseSource(str(folder.resolve()), folder.resolve()))
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise ModelError(f"no model folder at {model}", "name a folder with config.json, tokenizer.json and "
+                         "*.safetensors, a hub id such as Qwen/Qwen2.5-0.5B-Instruct, or `seedling`")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    try:
+        found = snapshot_download(model, local_files_only=not allow_download,
+                                  allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt", "edge_sleep/*"])
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        do = ("check the network, or name a local folder" if allow_download else
+              "`--set companion.allow_download=true` to let the hub be asked, or name a local folder")
+        raise ModelError(f"model {model} is not on this disk: {type(error).__name__}", do) from error
+    return _checked(BaseSource(model, Path(found)))
+
+
+def _checked(place: BaseSource) -> BaseSource:
+    missing = [name for name in ("config.json", "tokenizer.json") if not (place.folder / name).is_file()]
+    if not place.weight_files:
+        missing.append("*.safetensors")
+    if missing:
+        pickled = " (weights in .bin are pickles and are not read)" if list(place.folder.glob("*.bin")) else ""
+        raise ModelError(f"model folder {place.folder} lacks {', '.join(missing)}{pickled}",
+                         "save the model with `save_pretrained` in safetensors, tokenizer included")
+    return place
+
+
+def fingerprint(place: BaseSource) -> tuple[str, dict[str, str]]:
+    """sha256 over the weight files and config.json; and the hash of each file."""
+    files = {file.name: sha256_file(file) for file in [place.folder / "config.json", *place.weight_files]}
+    return hashlib.sha256(canonical_json(files)).hexdigest(), files
+
+
+def declare(home: Home, place: BaseSource, device: Device, created: str) -> Base:
+    """Bind the home to its base on the first night; afterwards check that it is still the same one.
+
+    Raises UsageError (a new base is a new home) or IntegrityError (the same folder, other bytes).
+    """
+    sha256, files = fingerprint(place)
+    if home.base.is_file():
+        known = read_json(home.base, "base record")
+        if known["sha256"] != sha256:
+            changed = sorted(name for name in files if known["files"].get(name) != files[name])
+            if known["source"] == place.source:
+                raise IntegrityError(f"the base {place.source} changed since this home began: {', '.join(changed)}",
+                                     "put the original weights back; adapters fit only the base they grew on")
+            raise UsageError(f"this home belongs to the base {known['source']} ({known['sha256'][:12]}), "
+                             f"not to {place.source} ({sha256[:12]})", "a new base is a new home: choose another --home")
+        return Base(place, sha256, known["compute_dtype"])
+    write_json(home.base, {"format": 1, "source": place.source, "sha256": sha256, "files": files,
+                           "quantisation": QUANTISATION, "compute_dtype": device.compute_dtype, "created": created})
+    return Base(place, sha256, device.compute_dtype)
+
+
+@dataclass
+class LoadedBase:
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    load_seconds: float
+
+
+def load_tokenizer(place: BaseSource) -> PreTrainedTokenizerBase:
+    """The base's tokenizer. Raises ModelError without a chat template: training needs the one serving uses."""
+    from transformers import AutoTokenizer
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place.folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"the tokenizer of {place.source} does not load: {error}") from error
+    if not tokenizer.chat_template:
+        raise ModelError(f"{place.source} has no chat template", "choose an instruct or chat model, or add "
+                         "a `chat_template` to its tokenizer_config.json")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load(base: Base, device: Device) -> LoadedBase:
+    """Load the base in NF4 with double quantisation, every parameter frozen.
+
+    On a CPU bitsandbytes repacks weights in an eval-mode forward and then cannot train them: load one
+    instance for training and another for judging.
+    """
+    began = time.monotonic()
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()        # a night has its own progress; these bars would tear it
+    dtype = getattr(torch, base.compute_dtype)
+    tokenizer = load_tokenizer(base.place)
+    quantisation = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
+                                      bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            base.place.folder, quantization_config=quantisation, dtype=dtype,
+            device_map={"": device.torch_name}, local_files_only=True)
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise ModelError(f"{base.place.source} does not load in 4-bit: {error}",
+                         "`edge-sleep doctor` tries bitsandbytes on this machine") from error
+    embedding: Any = model.get_input_embeddings()
+    vocabulary = embedding.num_embeddings
+    if len(tokenizer) > vocabulary:
+        raise ModelError(f"the tokenizer of {base.place.source} has {len(tokenizer)} tokens, its embedding "
+                         f"{vocabulary}", "use the tokenizer that belongs to these weights")
+    model.requires_grad_(False)
+    return LoadedBase(model, tokenizer, time.monotonic() - began)
+
+
+def context_length(model: Any) -> int | None:
+    """Longest sequence the base was made for, where its config says so."""
+    return getattr(model.config, "max_position_embeddings", None)

@@ -1,0 +1,101 @@
+"""One night, every stage in order, on one page.
+
+ingest -> select -> plan -> train -> judge -> gate -> promote or keep. What a power cut interrupts, the
+next start finishes: state/ holds the plan and the training state, verdict.json a judged candidate.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from edge_sleep.checkpoint import manifest, store
+from edge_sleep.config import Config
+from edge_sleep.data.buffer import Buffer
+from edge_sleep.device import detect, environment
+from edge_sleep.errors import EdgeSleepError, Outcome, Preempted, StorageError
+from edge_sleep.model import base as base_model
+from edge_sleep.stages import choose, ends, learn, settle
+from edge_sleep.stages.context import Night, Request
+from edge_sleep.stages.learn import ahead as plan
+from edge_sleep.system.clock import Clock
+from edge_sleep.system.events import EventLog
+from edge_sleep.system.home import Home
+from edge_sleep.system.lock import hold
+from edge_sleep.system.record import Recorder, night_id
+from edge_sleep.system.signals import Signals
+from edge_sleep.train.budget import Contract
+
+__all__ = ["Request", "plan", "run"]
+
+
+def run(home: Home, config: Config, request: Request, clock: Clock | None = None,
+        listener: Callable[[dict], None] | None = None) -> dict[str, Any]:
+    """Run one night (or finish an interrupted one) and return its record.
+
+    Raises EdgeSleepError where the night cannot begin (lock, configuration, home) or something broke on
+    the way; in the second case the record, with the outcome, is on disk as well.
+    """
+    clock = clock or Clock()
+    started = clock.monotonic()
+    home.make()
+    with hold(home.night_lock, "a night"), Signals() as signals:
+        store.rebuild(home)
+        device = detect.choose()
+        place = base_model.resolve(config.companion.model, config.companion.allow_download)
+        unfinished = None if request.dry_run else ends.unfinished(home)
+        identity = unfinished or night_id(home.nights, clock)
+        folder = home.night(identity)
+        folder.mkdir(parents=True, exist_ok=True)
+        events = EventLog(folder / "events.jsonl", clock, listener)
+        night = Night(home, config, request, clock, device, place, base_model.declare(home, place, device, clock.stamp()),
+                      Contract(clock, started, config.budget.time, 0.0), identity, events,
+                      Recorder(folder / "record.json", identity, clock, events), signals)
+        events("night", state="resume" if unfinished else "begin", night=identity, device=device.reason)
+        try:
+            return _stages(night)
+        except EdgeSleepError as error:
+            with suppress(StorageError):
+                ends.give_up(night, error.outcome, error.message, int(error.exit_code))
+            raise
+        except Exception as error:
+            with suppress(StorageError):
+                ends.give_up(night, Outcome.FAILED, f"{type(error).__name__}: {error}", int(Outcome.FAILED.exit_code))
+            raise
+
+
+def _stages(night: Night) -> dict:
+    record, phase = night.record, night.recorder.phase
+    record |= {"environment": environment.describe() | {"device": night.device.reason, "sees": night.device.kind},
+               "base": night.base.entry()}
+    with Buffer(night.home.experiences) as buffer:
+        with phase("ingest"):
+            choose.ingest(night, buffer)
+        with phase("select"):
+            night.parent = record["parent"] = choose.whole_incumbent(night)
+            enough = choose.select(night, buffer)
+        if enough is not None:
+            return ends.end(night, Outcome.NOTHING_TO_DO, enough)
+        with phase("plan"):
+            plan = learn.plan(night)
+        if plan.where == "none":
+            return ends.end(night, Outcome.DOES_NOT_FIT, plan.choices[0]["reason"])
+        if night.request.dry_run:
+            return ends.dry(night)
+
+        if not (night.state / "verdict.json").is_file():
+            if not (night.state / "candidate" / manifest.NAME).is_file():
+                with phase("train") as entry:
+                    stopped = learn.train(night, plan)
+                    if stopped is not None:
+                        entry["outcome"] = stopped[0].value
+                if stopped is not None:
+                    return ends.end(night, *stopped)
+            try:
+                with phase("judge"):
+                    settle.judge(night)
+            except Preempted as error:
+                return ends.end(night, Outcome.PREEMPTED, error.message)
+        with phase("promote"):
+            outcome, reason = settle.settle(night, buffer)
+    return ends.end(night, outcome, reason)

@@ -1,0 +1,109 @@
+"""What tonight learns from: new transcripts into the home, the incumbent checked, the lesson composed."""
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from edge_sleep.checkpoint import store
+from edge_sleep.data import tonight
+from edge_sleep.data.augment.rewording import Wording
+from edge_sleep.data.buffer import Buffer
+from edge_sleep.data.experience import Example, Experience
+from edge_sleep.data.ingest import ingest as read_transcripts
+from edge_sleep.errors import IntegrityError, Outcome
+from edge_sleep.model.identity import own as own_name
+from edge_sleep.stages.context import Night, interrupted
+from edge_sleep.system.files import canonical_json, read_json, write_json
+from edge_sleep.system.record import read_records
+from edge_sleep.train import state as training_state
+
+
+def ingest(night: Night, buffer: Buffer) -> None:
+    paths = [*night.request.sessions, *map(Path, night.config.data.sessions)]
+    if night.home.sessions.is_dir():
+        paths.append(night.home.sessions)
+    result = read_transcripts(paths, buffer, companion=night.config.companion, quality=night.config.quality,
+                              salience=night.config.salience, data=night.config.data, own=own_name(night.place))
+    night.events("ingested", **result)
+    night.record["data"] |= {"sessions": result["files"]["read"], "exchanges": result["exchanges"],
+                             "new": result["new"], "quarantined": result["quarantined"], "redacted": result["redacted"],
+                             "refused": result["files"]["refused"]}
+
+
+def whole_incumbent(night: Night) -> str | None:
+    """The adapter to continue from. IntegrityError where the current one is not what it was."""
+    now = store.incumbent(night.home)
+    good, wrong = store.last_good(night.home)
+    if wrong:
+        raise IntegrityError(f"the current adapter is not whole: {wrong[0]}",
+                             f"`edge-sleep rollback {good or store.BASE}` makes the last good one current")
+    return now
+
+
+def select(night: Night, buffer: Buffer) -> str | None:
+    """Choose tonight's examples, or take those of the interrupted night. Returns why there is nothing to do."""
+    config, record = night.config, night.record
+    new, earlier, night.held_out = tonight.choose(buffer, config)
+    planned = night.state / "plan.json"
+    if planned.is_file():
+        document = read_json(planned, "plan of the interrupted night")
+        if document["key"] == attempt(night) or (night.state / "verdict.json").is_file():
+            night.examples = training_state.read_examples(night.state)
+            night.data_sha256 = document["data_sha256"]
+            night.parent = record["parent"] = document["parent"]      # a promotion that was cut has moved current.json
+            ids = set(document["experiences"])
+            night.experiences = [item for item in buffer.items(status="kept") if item.id in ids]
+            return None
+        night.events("resume", state="discarded", reason="base, incumbent or settings changed since it stopped")
+        shutil.rmtree(night.state)
+    if not new:
+        return "no new experience since the last night"
+    if len(new) < config.data.min_new and not night.request.force:
+        return (f"{len(new)} new experiences, and a night is worth it from {config.data.min_new} on "
+                "(data.min_new; --force to sleep on them anyway)")
+    night.experiences = new
+    night.examples = tonight.compose(new, earlier, config, base_folder=night.place.folder, parent=night.parent,
+                                     own_words=_own_words(night, buffer, new))
+    night.data_sha256 = training_state.write_examples(night.state, night.examples)
+    key = attempt(night)
+    tried = [old for old in read_records(night.home.nights)
+             if old.get("key") == key and old["outcome"] in (Outcome.REJECTED.value, Outcome.NO_EFFECT.value)]
+    if tried and not night.request.force:
+        return (f"the same experiences with the same settings were {tried[-1]['outcome'].replace('_', ' ')} in night "
+                f"{tried[-1]['night']}; new conversations or other settings are needed (--force tries again)")
+    record["key"] = key
+    record["data"] |= {"selected": len(new), "replay": sum(example.origin != "new" for example in first_epoch(night)),
+                       "sha256": night.data_sha256}
+    record["data"]["moves"] = dict(Counter(example.move or "as said" for example in night.examples if example.origin == "new"))
+    record["data"]["experiences"] = [item.id for item in new]
+    write_json(night.state / "plan.json", {"format": 1, "key": key, "data_sha256": night.data_sha256,
+                                           "parent": night.parent, "experiences": record["data"]["experiences"]})
+    return None
+
+
+def _own_words(night: Night, buffer: Buffer, new: list[Experience]) -> dict[str, list[Wording]]:
+    """The model's own wordings of tonight's prompts, where they are wanted, within a tenth of the night."""
+    if not night.config.data.self_paraphrase or night.request.dry_run:
+        return {}
+    from edge_sleep.evaluate.rewriting import rewrite
+
+    until = night.clock.monotonic() + night.config.budget.time / 10
+    found = rewrite(night.base, night.device, night.config, night.parent_folder, new,
+                    buffer.memory, lambda: night.clock.monotonic() < until and interrupted(night) is None)
+    night.events("rewritten", asked=len(new) * night.config.data.self_paraphrase, kept=sum(map(len, found.values())))
+    return found
+
+
+def first_epoch(night: Night) -> list[Example]:
+    return [example for example in night.examples if example.epoch in (None, 0)]
+
+
+def attempt(night: Night) -> str:
+    """What makes two nights the same attempt: base, parent, words and every setting that moves weights."""
+    sha256 = night.data_sha256 or read_json(night.state / "plan.json", "plan")["data_sha256"]
+    config = night.config
+    return hashlib.sha256(canonical_json([
+        night.base.sha256, night.parent, sha256, config.companion.system_prompt, config.data.max_tokens,
+        config.lora.model_dump(), config.train.model_dump(exclude={"state_every", "threads"})])).hexdigest()

@@ -1,0 +1,46 @@
+"""How a night begins again and how it ends: what stays on disk, what the record says."""
+from __future__ import annotations
+
+import shutil
+
+from edge_sleep.device import memory
+from edge_sleep.errors import Outcome, StorageError
+from edge_sleep.evaluate import report
+from edge_sleep.stages.context import Night
+from edge_sleep.system.files import write_bytes
+from edge_sleep.system.home import Home
+
+
+def unfinished(home: Home) -> str | None:
+    """The newest night that was cut or stopped with its state on disk."""
+    for folder in sorted(home.nights.iterdir(), reverse=True):
+        if (folder / "state" / "plan.json").is_file():
+            return folder.name
+        if (folder / "state").is_dir():
+            shutil.rmtree(folder / "state")      # cut before its plan was whole: nothing to go on from
+    return None
+
+
+def end(night: Night, outcome: Outcome, reason: str) -> dict:
+    night.record["measured"]["rss_peak_bytes"] = memory.rss_peak_bytes()
+    exit_code = 128 + night.signals.received if night.signals.received and outcome is Outcome.PREEMPTED else None
+    record = night.recorder.close(outcome, reason, exit_code)
+    write_bytes(night.folder / "report.txt", report.as_text(record).encode())
+    if not outcome.resumable:
+        shutil.rmtree(night.state, ignore_errors=True)
+    return record
+
+
+def give_up(night: Night, outcome: Outcome, reason: str, exit_code: int) -> None:
+    """Record a night that broke. Its state stays only where trying again can help: a full disk, a damaged pointer."""
+    night.recorder.close(outcome, reason, exit_code)
+    if outcome is Outcome.FAILED and exit_code != int(StorageError.exit_code):
+        shutil.rmtree(night.state, ignore_errors=True)
+
+
+def dry(night: Night) -> dict:
+    """What would have happened. What was read in stays; no night is left behind."""
+    record = night.record | {"outcome": Outcome.NOTHING_TO_DO.value, "exit_code": 0, "ended": night.clock.stamp(),
+                             "reason": "dry run: nothing was trained"}
+    shutil.rmtree(night.folder)
+    return record

@@ -1,0 +1,68 @@
+"""Planning tonight's training, and doing it."""
+from __future__ import annotations
+
+from typing import Any
+
+from edge_sleep.config import Config
+from edge_sleep.data import tonight
+from edge_sleep.data.buffer import Buffer
+from edge_sleep.data.examples import conversation
+from edge_sleep.data.experience import Example, Experience
+from edge_sleep.data.replay import sizes
+from edge_sleep.device import detect
+from edge_sleep.errors import Outcome
+from edge_sleep.model import base as base_model
+from edge_sleep.stages.choose import first_epoch
+from edge_sleep.stages.context import Night, Request, interrupted
+from edge_sleep.system.files import read_json
+from edge_sleep.system.home import Home
+from edge_sleep.train import forecast, planner
+from edge_sleep.train.budget import reserve
+
+
+def plan(night: Night) -> planner.Plan:
+    plan = forecast.forecast(night.home, night.config, night.place, night.device, night.base.sha256, len(first_epoch(night)),
+                             forecast.mean_tokens(night.examples))
+    night.record["plan"] = {"peak_bytes": plan.peak_bytes, "seconds": round(plan.seconds, 1), "where": plan.where,
+                            "reasons": [f"{choice['name']} {choice['value']}: {choice['reason']}" for choice in plan.choices]}
+    night.events("plan", **plan.as_json())
+    return plan
+
+
+def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
+    """Train until the plan is done (candidate saved, None) or something named stops it (state saved)."""
+    from edge_sleep.train.session import TrainingStop, train_candidate
+
+    judged = forecast.seconds_of_judging(night.home, night.base.entry())
+
+    def reserved(load_seconds: float) -> float:
+        night.contract.reserve_seconds = reserve(night.config.budget.time, night.config.budget.reserve, load_seconds, judged)
+        return night.contract.reserve_seconds
+
+    result = train_candidate(night.base, night.device, night.config, night.examples, night.parent_folder, night.state,
+                             plan, night.contract, night.clock, night.events, reserved, lambda: interrupted(night))
+    night.record["train"] = result.train
+    night.record["measured"] |= result.measured
+    night.record["data"] |= result.data
+    if result.stop is TrainingStop.FINISHED:
+        return None
+    if result.stop is TrainingStop.DEADLINE:
+        return Outcome.STOPPED_TIME, result.reason
+    return Outcome.PREEMPTED, result.reason
+
+
+def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
+    """What tonight would do with the experiences the home holds now; allocates nothing, writes nothing."""
+    place = base_model.resolve(config.companion.model, config.companion.allow_download)
+    known = read_json(home.base, "base record")["sha256"] if home.base.is_file() else None
+    new: list[Experience] = []
+    if home.experiences.is_file():
+        with Buffer(home.experiences) as buffer:
+            new, _, _ = tonight.choose(buffer, config)
+    examples = len(new) + sum(sizes(len(new), 0, 1, config.replay.share, 0, config.replay.least))
+    tokens = forecast.mean_tokens([Example(conversation(item.prompt, item.response), 1.0, "new", item.id) for item in new])
+    planned = forecast.forecast(home, config, place, detect.choose(), known, examples, tokens)
+    ready = "yes" if len(new) >= config.data.min_new else "no"
+    return planned.as_json() | {"choices": [
+        {"name": "night", "value": ready, "reason": f"{len(new)} new experiences, {config.data.min_new} are needed"},
+        *planned.choices]}

@@ -1,0 +1,44 @@
+"""The plan of a night for this home on this machine: the planner, fed with what is known here."""
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from edge_sleep.config import Config
+from edge_sleep.data.experience import Example
+from edge_sleep.device import environment, memory
+from edge_sleep.device.detect import Device
+from edge_sleep.model import shape
+from edge_sleep.model.base import BaseSource
+from edge_sleep.system.home import Home
+from edge_sleep.system.record import read_records
+from edge_sleep.train.planner import Plan, plan
+
+TEMPLATE_TOKENS = 40              # what a chat template and the system prompt add, about
+CHARACTERS_PER_TOKEN = 4
+
+
+def mean_tokens(examples: Sequence[Example]) -> float:
+    """Tokens per example, guessed from characters: the plan is made before a tokenizer is loaded."""
+    if not examples:
+        return 0.0
+    return statistics.fmean(sum(len(message["content"]) for message in example.messages) / CHARACTERS_PER_TOKEN
+                            + TEMPLATE_TOKENS for example in examples)
+
+
+def forecast(home: Home, config: Config, place: BaseSource, device: Device, base_sha256: str | None,
+             examples: int, tokens: float) -> Plan:
+    """Plan `examples` of `tokens` on average, with the speed that this home last measured on this base."""
+    speeds = [old["measured"]["tokens_per_second"] for old in read_records(home.nights)
+              if (old["base"] or {}).get("sha256") == base_sha256 and old["measured"]["tokens_per_second"]]
+    return plan(shape.read(place.folder), config, examples=examples, mean_tokens=tokens,
+                longest=min(config.data.max_tokens, round(3 * tokens) or config.data.max_tokens),
+                device=device.kind, dtype=device.compute_dtype, available_bytes=memory.available_bytes(),
+                cores=environment.cores(), measured_tokens_per_second=speeds[-1] if speeds else None)
+
+
+def seconds_of_judging(home: Home, base: dict) -> float | None:
+    """Median of what judging took in this home's earlier nights on this base; None before the first."""
+    judged = [phase["seconds"] for old in read_records(home.nights) if (old["base"] or {}) == base
+              for phase in old["phases"] if phase["name"] == "judge" and phase["outcome"] == "done"]
+    return statistics.median(judged) if judged else None

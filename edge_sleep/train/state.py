@@ -1,0 +1,103 @@
+"""Everything training needs to go on as if it had never stopped.
+
+A night's `state/` holds: examples.jsonl (the words, written once), plan.json (what was promised,
+written once) and step-NNNNNN/ (adapter, AdamW moments, random state, counters), replaced whole.
+"""
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_sleep.data.experience import Example
+from edge_sleep.errors import IntegrityError
+from edge_sleep.system.files import TEMPORARY, publish_folder, read_json, sha256_file, storage_errors, write_bytes, write_json
+
+
+@dataclass
+class Progress:
+    """Counters of a training run; all that the loop remembers besides tensors."""
+
+    step: int = 0                       # optimiser steps taken
+    epoch: int = 0
+    batch: int = 0                      # micro-batches taken in this epoch
+    tokens: int = 0
+    supervised_tokens: int = 0
+    seconds: float = 0.0                # spent stepping, over all runs of this night
+    losses: list[float] = field(default_factory=list)
+
+
+def write_examples(folder: Path, examples: list[Example]) -> str:
+    """Returns the sha256 of the file: the identity of tonight's data."""
+    lines = "".join(json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples)
+    return write_bytes(folder / "examples.jsonl", lines.encode())
+
+
+def read_examples(folder: Path) -> list[Example]:
+    lines = (folder / "examples.jsonl").read_text(encoding="utf-8").splitlines()
+    return [Example(**{**entry, "messages": tuple(entry["messages"])}) for entry in map(json.loads, lines)]
+
+
+def save(folder: Path, parameters: dict[str, Any], optimiser: Any, progress: Progress) -> None:
+    """Publish the state of `progress.step` in one rename, then drop the one before it.
+
+    parameters: trainable tensors by name, in the order the optimiser was given them.
+    """
+    import torch
+    from safetensors.torch import save as serialise
+
+    name = f"step-{progress.step:06d}"
+    staged = folder / f"{TEMPORARY}{name}"
+    with storage_errors(folder):
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(parents=True)
+        tensors = {f"parameter.{key}": value.detach().cpu().contiguous() for key, value in parameters.items()}
+        for key, value in parameters.items():
+            moments = optimiser.state.get(value, {})
+            for moment in ("exp_avg", "exp_avg_sq"):
+                if moment in moments:
+                    tensors[f"{moment}.{key}"] = moments[moment].cpu().contiguous()
+        tensors["random.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        sha256 = write_bytes(staged / "tensors.safetensors", serialise(tensors))
+        write_json(staged / "progress.json", {**asdict(progress), "sha256": sha256})
+        final = folder / name
+        if final.exists():
+            shutil.rmtree(final)
+        publish_folder(staged, final)
+        for older in folder.glob("step-*"):
+            if older.name != name:
+                shutil.rmtree(older)
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest whole state under `folder`."""
+    states = sorted(folder.glob("step-*"))
+    return states[-1] if states else None
+
+
+def restore(state: Path, parameters: dict[str, Any], optimiser: Any) -> Progress:
+    """Load a saved state into the live tensors, in place. Raises IntegrityError where it is damaged."""
+    import torch
+    from safetensors.torch import load_file
+
+    document = read_json(state / "progress.json", "training state")
+    if sha256_file(state / "tensors.safetensors") != document.pop("sha256"):
+        raise IntegrityError(f"the training state {state} is damaged", "delete it to begin the night anew")
+    tensors = load_file(state / "tensors.safetensors")
+    with torch.no_grad():
+        for key, value in parameters.items():
+            value.copy_(tensors[f"parameter.{key}"])
+            if f"exp_avg.{key}" in tensors:
+                optimiser.state[value] = {
+                    "step": torch.tensor(float(document["step"])),
+                    "exp_avg": tensors[f"exp_avg.{key}"].to(value.device),
+                    "exp_avg_sq": tensors[f"exp_avg_sq.{key}"].to(value.device),
+                }
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return Progress(**document)

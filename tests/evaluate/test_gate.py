@@ -1,0 +1,70 @@
+"""The verdict as a table: numbers in, outcome and reason out."""
+import pytest
+
+from edge_sleep.config import Gate
+from edge_sleep.errors import Outcome
+from edge_sleep.evaluate.gate import Health, Numbers, Paired, decide, paired_interval
+
+WELL = Health(loops=0.0, floods=0.0, empty=0.0, echoes=0.0, distinct_2=0.9)
+NOTHING = Paired((), (), ())
+
+
+def share(base, before, after, n=100):
+    """Paired zeros and ones with these means; what is lost is lost among what was right."""
+    return Paired(*([1.0] * round(mean * n) + [0.0] * (n - round(mean * n)) for mean in (base, before, after)))
+
+
+def loss(before, after, n=20):
+    spread = [0.01 * (index % 5) for index in range(n)]
+    return Paired(*[[mean + step for step in spread] for mean in (before, before, after)])
+
+
+def numbers(**changes):
+    plain = {"recall": share(0, 0, 0.8), "retention": share(0.98, 0.98, 0.98), "unknowns": share(0.95, 0.95, 0.95),
+             "nll_held_out": NOTHING, "nll_taught": loss(3.0, 1.0), "health_before": WELL, "health_after": WELL}
+    return Numbers(**{**plain, **changes})
+
+
+CASES = [
+    ("a good night", {}, Outcome.PROMOTED, "recall rose from 0.00 to 0.80"),
+    ("only the loss moved, nothing to ask", {"recall": NOTHING}, Outcome.PROMOTED, "2.00 nats"),
+    ("nothing moved", {"recall": share(0, 0, 0), "nll_taught": loss(3.0, 2.999)}, Outcome.NO_EFFECT, "no measurable effect"),
+    ("recall fell though the loss did too", {"recall": share(0, 0.5, 0.3)}, Outcome.NO_EFFECT, "recall 0.50 to 0.30"),
+    ("loss moved the wrong way", {"recall": NOTHING, "nll_taught": loss(1.0, 3.0)}, Outcome.NO_EFFECT, "1.020 to 3.020"),
+    ("nothing could be asked", {"recall": NOTHING, "nll_taught": NOTHING}, Outcome.NO_EFFECT, "nothing could be asked"),
+    ("forgot since yesterday", {"retention": share(0.98, 0.98, 0.80)}, Outcome.REJECTED, "under 97% of before"),
+    ("forgot night after night", {"retention": share(0.98, 0.85, 0.84)}, Outcome.REJECTED, "under 95% of the base"),
+    ("two of a hundred answers lost is noise", {"retention": share(0.98, 0.98, 0.96)}, Outcome.PROMOTED, ""),
+    ("says \"I don't know\" to everything known", {"unknowns": share(0.95, 0.95, 0.8)}, Outcome.REJECTED, "I don't know"),
+    ("loops", {"health_after": Health(0.28, 0, 0, 0, 0.9)}, Outcome.REJECTED, "28% of the answers loop"),
+    ("loops where it was taught to, and nowhere else", {"health_own_after": Health(0.5, 0, 0, 0, 0.9)}, Outcome.REJECTED,
+     "50% of the answers to tonight's own questions loop"),
+    ("asks instead of answering", {"health_after": Health(0, 0.2, 0, 0, 0.9)}, Outcome.REJECTED, "floods of questions"),
+    ("says nothing", {"health_after": Health(0, 0, 0.5, 0, 0.9)}, Outcome.REJECTED, "are empty"),
+    ("repeats the question", {"health_after": Health(0, 0, 0, 0.3, 0.9)}, Outcome.REJECTED, "repeat the question"),
+    ("says the same to everyone", {"health_after": Health(0, 0, 0, 0, 0.5)}, Outcome.REJECTED, "distinct-2 fell"),
+    ("looped as much before", {"health_before": Health(0.3, 0, 0, 0, 0.9), "health_after": Health(0.3, 0, 0, 0, 0.9)},
+     Outcome.PROMOTED, ""),
+    ("not finite", {"finite": False}, Outcome.REJECTED, "not finite"),
+    ("fluent on what it learned, lost elsewhere", {"nll_held_out": loss(2.0, 4.0)}, Outcome.REJECTED, "held-out"),
+    ("a veto outweighs any gain", {"recall": share(0, 0, 1.0), "retention": share(1, 1, 0.5)}, Outcome.REJECTED, "forgetting"),
+]
+
+
+@pytest.mark.parametrize(("changes", "outcome", "reason"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_verdict(changes, outcome, reason):
+    verdict = decide(numbers(**changes), Gate())
+    assert verdict.outcome is outcome
+    assert reason in " ".join(verdict.reasons)
+    assert bool(verdict.vetoes) == (outcome is Outcome.REJECTED)
+
+
+def test_nothing_asked_is_null_and_not_zero():
+    assert NOTHING.summary() == {"base": None, "before": None, "after": None, "low": None, "high": None, "n": 0}
+
+
+def test_interval_holds_the_difference_and_is_the_same_each_time():
+    before, after = [0.0] * 50, [1.0] * 30 + [0.0] * 20
+    low, high = paired_interval(before, after)
+    assert low < 0.6 < high
+    assert (low, high) == paired_interval(before, after)

@@ -1,0 +1,120 @@
+"""The loop on a small real module: resume is exact, stops are named, failures are said before they cost."""
+import itertools
+
+import pytest
+import torch
+
+from edge_sleep.config import Train
+from edge_sleep.data.dataset import TokenisedExample
+from edge_sleep.errors import ModelError
+from edge_sleep.train import loop, state
+
+EXAMPLES = [TokenisedExample(tuple(range(1, 4 + index % 5)), 1, 3 + index % 5, 1.0 + index % 2) for index in range(11)]
+SETTINGS = Train(epochs=3, micro_batch=2, grad_accum_steps=2, learning_rate=1e-2)
+
+
+class Small(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.frozen = torch.nn.Embedding(16, 8).requires_grad_(False)
+        self.trained = torch.nn.Linear(8, 16)
+        self.dropout = torch.nn.Dropout(0.2)
+
+
+def loss_of(model, batch, denominator):
+    hidden = model.frozen(batch["input_ids"])[batch["rows"], batch["columns"]]
+    losses = torch.nn.functional.cross_entropy(model.trained(model.dropout(hidden)), batch["targets"], reduction="none")
+    return (losses * batch["weights"]).sum() / denominator
+
+
+def run(folder=None, stop_at=None, resume=False, settings=SETTINGS, **changes):
+    model = Small()
+    torch.manual_seed(5)
+    ticks = itertools.count()
+    saved = state.latest(folder) if resume else None
+    arguments = {"loss_of": loss_of, "pad": 0, "monotonic": lambda: float(next(ticks)), "state_every": 1e9,
+                 "save": lambda parameters, optimiser, progress: folder and state.save(folder, parameters, optimiser, progress),
+                 "restore": (lambda parameters, optimiser: state.restore(saved, parameters, optimiser)) if saved else None}
+    count = itertools.count()
+    arguments["may_step"] = lambda seconds: loop.Stop.DEADLINE if next(count) == stop_at else None
+    return model, loop.train(model, EXAMPLES, settings, **{**arguments, **changes})
+
+
+def weights(model):
+    return torch.cat([parameter.flatten() for parameter in model.parameters() if parameter.requires_grad])
+
+
+@pytest.mark.parametrize(("stop_at", "packed"), [*((stop, False) for stop in range(1, 9)), (2, True), (5, True)])
+def test_stopping_anywhere_and_resuming_gives_the_same_bits(tmp_path, stop_at, packed):
+    whole, finished = run(tmp_path / "whole", packed=packed)
+    _, stopped = run(tmp_path / "cut", stop_at=stop_at, packed=packed)
+    assert stopped.stop is loop.Stop.DEADLINE
+    assert stopped.progress.step == stop_at
+    resumed, end = run(tmp_path / "cut", resume=True, packed=packed)
+    assert end.stop is loop.Stop.FINISHED
+    assert torch.equal(weights(whole), weights(resumed))
+    assert end.progress.losses == finished.progress.losses
+
+
+def test_a_step_is_expected_to_take_what_the_plan_says_until_one_was_timed(tmp_path):
+    expected = []
+
+    def may_step(seconds):
+        expected.append(seconds)
+        return loop.Stop.DEADLINE if len(expected) == 3 else None
+
+    run(tmp_path, may_step=may_step, first_step_seconds=77.0)
+    assert expected[0] == 77.0
+    assert 0 < expected[2] < 77.0
+    expected.clear()
+    run(tmp_path, resume=True, may_step=may_step, first_step_seconds=77.0)
+    assert 0 < expected[0] < 77.0
+
+
+def test_accumulation_is_the_gradient_of_the_large_batch():
+    without_dropout = {"loss_of": lambda model, batch, denominator: loss_of(model.eval(), batch, denominator)}
+    small, _ = run(settings=SETTINGS.model_copy(update={"epochs": 1, "micro_batch": 11, "grad_accum_steps": 1}), **without_dropout)
+    pieces, _ = run(settings=SETTINGS.model_copy(update={"epochs": 1, "micro_batch": 1, "grad_accum_steps": 11}), **without_dropout)
+    torch.testing.assert_close(weights(small), weights(pieces), rtol=0, atol=1e-6)
+
+
+def test_loss_floor_ends_a_memorised_night():
+    _, training = run(settings=SETTINGS.model_copy(update={"loss_floor": 100.0}))
+    assert (training.stop, training.progress.epoch) == (loop.Stop.LOSS_FLOOR, 1)
+
+
+def test_nothing_trainable_is_said_before_any_training():
+    model = Small().requires_grad_(False)
+    with pytest.raises(ModelError, match="no trainable parameter"):
+        loop.train(model, EXAMPLES, SETTINGS, pad=0, loss_of=loss_of, may_step=lambda seconds: None,
+                   save=lambda *_: None, monotonic=lambda: 0.0, state_every=1e9)
+
+
+def test_a_lost_gradient_is_said():
+    def forgets_the_bias(model, batch, denominator):
+        hidden = model.frozen(batch["input_ids"])[batch["rows"], batch["columns"]]
+        return (hidden @ model.trained.weight.T).sum() / denominator
+    with pytest.raises(ModelError, match=r"no gradient reached 1 of 2 .* trained\.bias"):
+        run(loss_of=forgets_the_bias)
+
+
+def test_a_loss_that_is_not_finite_stops_at_once():
+    with pytest.raises(ModelError, match="not finite"):
+        run(loss_of=lambda model, batch, denominator: loss_of(model, batch, denominator) * float("nan"))
+
+
+def test_a_damaged_state_is_refused(tmp_path):
+    from edge_sleep.errors import IntegrityError
+    run(tmp_path, stop_at=2)
+    file = state.latest(tmp_path) / "tensors.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(IntegrityError, match="damaged"):
+        run(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.5), (1, 1.0), (2, 1.0), (19, 0.1)])
+def test_learning_rate_rises_then_falls_to_a_tenth(step, expected):
+    assert loop.learning_rate(step, 20, 0.1, 1.0) == pytest.approx(expected, abs=0.01)
