@@ -20,7 +20,7 @@ def rewrite(base: Base, device: Device, config: Config, incumbent: Path | None, 
             history: History, time_left: Callable[[], bool]) -> dict[str, list[Wording]]:
     """Wordings by the model that was served last, checked, by experience id; greedy, so that trying again gives the same.
 
-    The model is loaded here and freed on return: training loads its own (see `model.base.load`).
+    The model is loaded here and freed on return.
     """
     loaded = load(base, device)
     model: Any = loaded.model

@@ -136,11 +136,7 @@ def load_tokenizer(place: BaseSource) -> PreTrainedTokenizerBase:
 
 
 def load(base: Base, device: Device) -> LoadedBase:
-    """Load the base in NF4 with double quantisation, every parameter frozen.
-
-    On a CPU bitsandbytes repacks weights in an eval-mode forward and then cannot train them: load one
-    instance for training and another for judging.
-    """
+    """Load the base in NF4 with double quantisation, every parameter frozen, in evaluation mode."""
     began = time.monotonic()
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -164,7 +160,19 @@ def load(base: Base, device: Device) -> LoadedBase:
         raise ModelError(f"the tokenizer of {base.place.source} has {len(tokenizer)} tokens, its embedding "
                          f"{vocabulary}", "use the tokenizer that belongs to these weights")
     model.requires_grad_(False)
+    _keep_one_form(model)
     return LoadedBase(model, tokenizer, time.monotonic() - began)
+
+
+def _keep_one_form(model: Any) -> None:
+    """Hold bitsandbytes off its second weight layout, for every 4-bit layer of `model`.
+
+    On a CPU with AVX512-BF16 an eval-mode forward repacks the weights for good, with scales rounded to bfloat16: such
+    a model cannot be trained any more, and it is another model than the one that was judged on any other machine.
+    """
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            module.support_avx512bf16_for_cpu = False
 
 
 def context_length(model: Any) -> int | None:

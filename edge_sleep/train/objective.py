@@ -58,7 +58,7 @@ def can_pack(model: Any) -> tuple[bool, str]:
 
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     device = next(model.parameters()).device
-    # Words that differ in every place; training mode stays, for a 4-bit forward in eval mode repacks weights on a CPU.
+    # Words that differ in every place.
     vocabulary = causal.get_input_embeddings().num_embeddings
     first, other, second = ([number % vocabulary for number in range(start, start + 6)] for start in (1, 7, 13))
 
