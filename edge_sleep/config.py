@@ -140,7 +140,8 @@ class Train(Section):
     packing: bool = Field(True, description="let short examples share a row instead of padding it; the gradient is the same")
     checkpointing: bool = Field(True, description="recompute each block's activations in the backward pass")
     state_every: Duration = Field(60.0, description="time between two saves of the full training state")
-    loss_floor: float = Field(0.005, ge=0, description="mean loss under which training stops: memorised, not learned")
+    loss_floor: float = Field(0.005, ge=0, description="mean loss of an epoch that makes the next one the last: "
+                              "memorised, not learned")
     seed: int = Field(20260117, description="seed of data order, initialisation and dropout")
     threads: int = Field(0, ge=0, description="CPU threads of torch; 0 leaves the machine's default")
 

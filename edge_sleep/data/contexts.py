@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 
-from edge_sleep.data.experience import Exchange, Message, exchange_id
+from edge_sleep.data.experience import Exchange, Message
 from edge_sleep.data.memory import LISTED, STORE_FULL
 
 _LATELY = 64                              # exchanges whose words a context may name by id
@@ -15,10 +15,10 @@ class Lately:
     """The exchanges stored last in this process, by their words: what a context may name instead of repeating it."""
 
     def __init__(self) -> None:
-        self._ids: dict[str, str] = {}
+        self._ids: dict[tuple[str, str], str] = {}
 
     def note(self, exchange: Exchange) -> None:
-        self._ids[exchange_id(exchange.prompt, exchange.response)] = exchange.id
+        self._ids[exchange.prompt, exchange.response] = exchange.id
         if len(self._ids) > _LATELY:
             del self._ids[next(iter(self._ids))]
 
@@ -31,7 +31,7 @@ class Lately:
             return "[]"
         if len(messages) % 2 == 0 and all(message["role"] == ("assistant" if place % 2 else "user")
                                           for place, message in enumerate(messages)):
-            ids = [self._ids.get(exchange_id(asked["content"], said["content"]))
+            ids = [self._ids.get((asked["content"], said["content"]))
                    for asked, said in zip(messages[::2], messages[1::2], strict=True)]
             if None not in ids:
                 return _encoded(ids)

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from edge_sleep.data.experience import Exchange, Message, Session, exchange_id
-from edge_sleep.data.redact import KINDS, redact
+from edge_sleep.data.redact import KINDS, redact, without
 from edge_sleep.data.session import session_id
 from edge_sleep.data.shapes import FOLLOWED_BY_CHARACTERS
 
@@ -51,18 +51,18 @@ def masked_exchange(exchange: Exchange, kinds: Collection[str] = KINDS, after: s
 
 
 def _address(exchange: Exchange) -> str:
-    return exchange_id(redact(exchange.prompt)[0], redact(exchange.response)[0])
+    return exchange_id(without(exchange.prompt), without(exchange.response))
 
 
 def _message(message: Message, kinds: Collection[str]) -> Message:
-    content = redact(message["content"], kinds)[0]
+    content = without(message["content"], kinds)
     return message if content == message["content"] else Message(role=message["role"], content=content)
 
 
 def _labels(labels: dict, kinds: Collection[str], after: str) -> dict:
     """The labels with their texts masked. What followed was cut to a length: the whole is masked, then cut again."""
-    kept = {key: redact(value, kinds)[0] if isinstance(value, str) else value for key, value in labels.items()}
+    kept = {key: without(value, kinds) if isinstance(value, str) else value for key, value in labels.items()}
     followed = labels.get("followed_by")
     if isinstance(followed, str) and after.startswith(followed):
-        kept["followed_by"] = redact(after, kinds)[0][:FOLLOWED_BY_CHARACTERS]
+        kept["followed_by"] = without(after, kinds)[:FOLLOWED_BY_CHARACTERS]
     return kept

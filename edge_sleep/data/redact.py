@@ -151,6 +151,9 @@ _MASKS = {kind: f"[{kind}]" for kind in KINDS} | {"home_path": "~"}
 
 _NUMBERS = ("iban", "card", "phone")
 _SEVEN_DIGITS = re.compile(r"\d(?:[ ()./-]{0,3}\d){6}")
+# Every finding holds one of these: most of what people say is through after one look.
+_HINT = re.compile(r"[\d@/\\]")
+_HINT_WORDS = ("pass", "pwd", "kennwort", "private key")
 
 
 def redact(text: str, kinds: Collection[str] = KINDS) -> tuple[str, Counter[str]]:
@@ -159,24 +162,40 @@ def redact(text: str, kinds: Collection[str] = KINDS) -> tuple[str, Counter[str]
     Masking twice is masking once, and a text without a finding is returned as it is. Kinds that are not
     in `kinds` are left alone; see KINDS for their names.
     """
-    masked, found = _redact(text, tuple(kind for kind in KINDS if kind in kinds))
+    masked, found = _redact(text, _ordered(tuple(kinds)))
     return masked, Counter(dict(found))
+
+
+def without(text: str, kinds: Collection[str] = KINDS) -> str:
+    """The text with every finding masked, uncounted."""
+    return _redact(text, _ordered(tuple(kinds)))[0]
+
+
+@lru_cache(maxsize=16)
+def _ordered(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(kind for kind in KINDS if kind in kinds)
 
 
 @lru_cache(maxsize=512)
 def _redact(text: str, kinds: tuple[str, ...]) -> tuple[str, tuple[tuple[str, int], ...]]:
     # What is said comes back as context and as what followed: each text is searched once.
+    if not _hinted(text):
+        return text, ()
     total: Counter[str] = Counter()
     # No account and no telephone has fewer than seven digits with little between them.
     if not _SEVEN_DIGITS.search(text):
         kinds = tuple(kind for kind in kinds if kind not in _NUMBERS)
     for _ in range(_ROUNDS):
-        before = sum(total.values())
+        before = total.total()
         for kind in kinds:
             text = _masked(text, kind, total)
-        if sum(total.values()) == before:
+        if total.total() == before:
             break
     return text, tuple(sorted(total.items()))
+
+
+def _hinted(text: str) -> bool:
+    return bool(_HINT.search(text)) or any(map(text.lower().__contains__, _HINT_WORDS))
 
 
 def _masked(text: str, kind: str, total: Counter[str]) -> str:

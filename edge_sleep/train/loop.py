@@ -14,6 +14,7 @@ from typing import Any
 from edge_sleep.config import Train
 from edge_sleep.data.dataset import TokenisedExample, collate, epoch_order
 from edge_sleep.errors import ModelError
+from edge_sleep.train.schedule import rate_at
 from edge_sleep.train.state import Progress
 
 
@@ -40,15 +41,6 @@ def planned_steps(examples: Sequence[TokenisedExample], settings: Train) -> int:
                for epoch in range(settings.epochs))
 
 
-def learning_rate(step: int, steps: int, warmup: float, peak: float) -> float:
-    """Linear warm-up over `warmup` of the steps, then a cosine down to a tenth of the peak."""
-    rising = max(1, round(warmup * steps))
-    if step < rising:
-        return peak * (step + 1) / rising
-    along = (step - rising) / max(1, steps - rising)
-    return peak * (0.1 + 0.45 * (1 + math.cos(math.pi * along)))
-
-
 def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, pad: int,
           loss_of: Callable[[Any, dict, float], Any], may_step: Callable[[float], Stop | None],
           save: Callable[[dict, Any, Progress], None], restore: Callable[[dict, Any], Progress] | None = None,
@@ -72,20 +64,21 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     optimiser = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate,
                                   weight_decay=settings.weight_decay, foreach=False)
     progress = restore(parameters, optimiser) if restore else Progress()
-    steps = planned_steps(examples, settings)
+    planned = planned_steps(examples, settings)
     model.train()
     last_saved = monotonic()
     slowest = progress.seconds / progress.step if progress.step else first_step_seconds
     timed = 0
-    stop = Stop.FINISHED
 
     def finish(reason: Stop) -> Training:
         if reason is not Stop.FINISHED and reason is not Stop.LOSS_FLOOR:
             save(parameters, optimiser, progress)
-        return Training(reason, progress, steps)
+        return Training(reason, progress, planned)
 
-    while progress.epoch < settings.epochs:
+    epochs = settings.epochs if progress.cooling is None else progress.epoch + 1
+    while progress.epoch < epochs:
         batches = epoch_order(examples, settings.micro_batch, settings.seed, progress.epoch)
+        in_epoch = math.ceil(len(batches) / settings.grad_accum_steps)
         while progress.batch < len(batches):
             reason = may_step(slowest)
             if reason is not None:
@@ -101,7 +94,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             if not (math.isfinite(step_loss) and torch.isfinite(norm)):
                 raise ModelError(f"loss {step_loss} at step {progress.step + 1} is not finite",
                                  "lower train.learning_rate; the incumbent is untouched")
-            rate = learning_rate(progress.step, steps, settings.warmup, settings.learning_rate)
+            rate = rate_at(progress.step, planned, settings, progress.cooling, in_epoch)
             for group_of_parameters in optimiser.param_groups:
                 group_of_parameters["lr"] = rate
             optimiser.step()
@@ -118,17 +111,16 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             progress.seconds += seconds
             slowest = seconds if timed == 0 else max(seconds, 0.9 * slowest)
             timed += 1
-            on_step(progress, steps, rate)
+            on_step(progress, planned if progress.cooling is None else progress.cooling + in_epoch, rate)
             if monotonic() - last_saved >= state_every:
                 save(parameters, optimiser, progress)
                 last_saved = monotonic()
-        recent = progress.losses[-max(1, steps // settings.epochs):]
+        recent = progress.losses[-max(1, planned // settings.epochs):]
         progress.epoch += 1
         progress.batch = 0
-        if sum(recent) / len(recent) < settings.loss_floor and progress.epoch < settings.epochs:
-            stop = Stop.LOSS_FLOOR
-            break
-    return finish(stop)
+        if sum(recent) / len(recent) < settings.loss_floor and progress.epoch < epochs and progress.cooling is None:
+            progress.cooling, epochs = progress.step, progress.epoch + 1
+    return finish(Stop.FINISHED if progress.cooling is None else Stop.LOSS_FLOOR)
 
 
 def _accumulate(model: Any, examples: Sequence[TokenisedExample], group: list[list[int]], pad: int, packed: bool,

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_sleep.data import redact as redact_module
 from edge_sleep.data.redact import KINDS, redact
 
 # Made up, and put together here, so that no scanner takes this file for a leak.
@@ -116,6 +117,13 @@ def test_masking_twice_is_masking_once_and_changes_nothing_without_a_finding(tex
 def test_the_words_around_a_finding_stay(before, case, after):
     text, masked, _ = case
     assert redact(f"{before} | {text} | {after}")[0] == f"{before} | {masked} | {after}"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES | st.text(max_size=12), max_size=8).map("".join))
+def test_the_first_look_passes_over_no_finding(text):
+    found = any(True for detect in redact_module._DETECTORS.values() for _ in detect(text))
+    assert redact_module._hinted(text) or not found
 
 
 def test_a_long_hostile_text_takes_no_time():

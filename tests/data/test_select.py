@@ -129,7 +129,7 @@ def test_the_split_is_by_session_never_by_exchange(tmp_path_factory, shapes, sha
             rows = [Row(exchange, exchange.response, score(0.5)) for turn in range(size)
                     if (exchange := Exchange("The same question?", f"answer {number} {turn}."))]
             buffer.add(Session(f"{number:016x}", "f", "messages", ()), rows)
-        chosen = run(buffer, per_prompt=1000, held_out_share=share, seed=seed)
+        chosen = run(buffer, per_prompt=1000, max_selected=1000, held_out_share=share, seed=seed)
     held, new = Counter(e.session for e in chosen.held_out), Counter(e.session for e in chosen.new)
     assert not held & new
     for number, size in enumerate(shapes):

@@ -79,9 +79,26 @@ def test_accumulation_is_the_gradient_of_the_large_batch():
     torch.testing.assert_close(weights(small), weights(pieces), rtol=0, atol=1e-6)
 
 
-def test_loss_floor_ends_a_memorised_night():
-    _, training = run(settings=SETTINGS.model_copy(update={"loss_floor": 100.0}))
-    assert (training.stop, training.progress.epoch) == (loop.Stop.LOSS_FLOOR, 1)
+MEMORISED = SETTINGS.model_copy(update={"loss_floor": 100.0})
+
+
+def test_a_memorised_night_ends_with_one_epoch_of_a_falling_rate():
+    shown = []
+    _, training = run(settings=MEMORISED, on_step=lambda progress, steps, rate: shown.append((progress.step, steps, rate)))
+    assert (training.stop, training.progress.epoch) == (loop.Stop.LOSS_FLOOR, 2)
+    per_epoch = training.progress.step // 2
+    assert [steps for _, steps, _ in shown[per_epoch:]] == [2 * per_epoch] * per_epoch, "what is left is said"
+    rates = [rate for _, _, rate in shown[per_epoch:]]
+    assert rates == sorted(rates, reverse=True) and rates[-1] < 0.5 * rates[0]
+
+
+@pytest.mark.parametrize("stop_at", range(1, 6))
+def test_a_memorised_night_resumes_to_the_same_bits(tmp_path, stop_at):
+    whole, finished = run(tmp_path / "whole", settings=MEMORISED)
+    run(tmp_path / "cut", stop_at=stop_at, settings=MEMORISED)
+    resumed, end = run(tmp_path / "cut", resume=True, settings=MEMORISED)
+    assert end.stop is loop.Stop.LOSS_FLOOR and end.progress.losses == finished.progress.losses
+    assert torch.equal(weights(whole), weights(resumed))
 
 
 def test_nothing_trainable_is_said_before_any_training():
@@ -113,8 +130,3 @@ def test_a_damaged_state_is_refused(tmp_path):
     file.write_bytes(content)
     with pytest.raises(IntegrityError, match="damaged"):
         run(tmp_path, resume=True)
-
-
-@pytest.mark.parametrize(("step", "expected"), [(0, 0.5), (1, 1.0), (2, 1.0), (19, 0.1)])
-def test_learning_rate_rises_then_falls_to_a_tenth(step, expected):
-    assert loop.learning_rate(step, 20, 0.1, 1.0) == pytest.approx(expected, abs=0.01)
