@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from edge_sleep.data.documents import LARGEST_LINES_BYTES, NAMED, Lines, Refused, read_documents, read_lines
 from edge_sleep.data.experience import Exchange, Session
 from edge_sleep.data.origin import in_path
 from edge_sleep.data.shapes import (
@@ -25,11 +25,8 @@ from edge_sleep.data.shapes import (
 )
 
 SUFFIXES = (".json", ".jsonl")
-LARGEST_DOCUMENT_BYTES = 64 << 20         # one JSON document is parsed whole: about ten times this in memory
-LARGEST_LINES_BYTES = 1 << 30             # JSONL is read line by line
 _STREAMED_BYTES = 4 << 20                 # larger JSONL is taken in parts
 _BATCH = 1000                             # lines in a part
-_NAMED = 5                                # lines or speakers named in a refusal
 
 
 @dataclass(frozen=True)
@@ -55,12 +52,6 @@ class Reading:
         self.sessions += other.sessions
         self.refused += other.refused
         self.files_read += other.files_read
-
-
-class _Refused(Exception):
-    def __init__(self, reason: str, detail: str):
-        super().__init__(detail)
-        self.reason, self.detail = reason, detail
 
 
 def session_id(exchanges: Iterable[Exchange]) -> str:
@@ -110,9 +101,9 @@ def read_paths(paths: Iterable[Path], companion_names: Iterable[str], teacher_na
 
 def read_file(path: Path, roles: Roles) -> Reading:
     try:
-        documents, problems = _documents(path)
+        documents, problems = read_documents(path)
         sessions, unknown = _sessions(documents, path, roles)
-    except _Refused as refusal:
+    except Refused as refusal:
         return Reading(refused=[Refusal(path, refusal.reason, refusal.detail)])
     except RecursionError:
         return Reading(refused=[Refusal(path, "too_deep", "nested deeper than a transcript can be")])
@@ -137,14 +128,14 @@ def iter_file(path: Path, roles: Roles) -> Iterator[Reading]:
     found = False
     batch: list[Any] = []
     try:
-        for document in chain(_read_lines(path, bad), [None]):
+        for document in chain(read_lines(path, bad), [None]):
             if document is not None:
                 batch.append(document)
             if not batch or document is not None and (len(batch) < _BATCH or _belongs_to_next(document, roles)):
                 continue
             try:
                 sessions, others = _sessions(batch, path, roles)
-            except _Refused as refusal:
+            except Refused as refusal:
                 unknown |= {refusal.detail} if refusal.reason == "unknown_speakers" else set()
             else:
                 unknown |= {others} if others else set()
@@ -168,74 +159,6 @@ def _belongs_to_next(document: Any, roles: Roles) -> bool:
                                            or message_of(document, roles) is not None) and not _is_conversation(document, roles)
 
 
-def _documents(path: Path) -> tuple[list[Any], str]:
-    """The JSON documents of a file, and a note on lines that could not be read."""
-    size = path.stat().st_size
-    lines = path.suffix.lower() == ".jsonl"
-    if size == 0:
-        raise _Refused("empty_file", "0 bytes")
-    limit = LARGEST_LINES_BYTES if lines else LARGEST_DOCUMENT_BYTES
-    if size > limit:
-        raise _Refused("too_large", f"{size / 2**20:.0f} MiB; at most {limit >> 20} MiB "
-                                    + ("of JSONL are read" if lines else "of JSON are read; JSONL may be larger"))
-    if lines:
-        return _lines(path)
-    text = _decoded(path.read_bytes())
-    if not text.strip():
-        raise _Refused("empty_file", "only white space")
-    try:
-        return [json.loads(text)], ""
-    except ValueError as error:
-        if "Extra data" in str(error):
-            return _lines(path)
-        raise _Refused("invalid_json", str(error)) from error
-
-
-@dataclass
-class Lines:
-    """What became of the lines of a file."""
-
-    read: int = 0
-    numbers: list[int] = field(default_factory=list)   # of those that could not be read
-    first: str = ""
-
-    def note(self) -> str:
-        named = ", ".join(map(str, self.numbers[:_NAMED])) + (", ..." if len(self.numbers) > _NAMED else "")
-        return f"{len(self.numbers)} of {len(self.numbers) + self.read} lines ({named}): {self.first}" if self.numbers else ""
-
-
-def _read_lines(path: Path, lines: Lines) -> Iterator[Any]:
-    with open(path, "rb") as stream:
-        for number, raw in enumerate(stream, start=1):
-            try:
-                if text := _decoded(raw).strip():
-                    document = json.loads(text)
-                    lines.read += 1
-                    yield document
-            except (_Refused, ValueError, RecursionError) as error:
-                lines.numbers.append(number)
-                lines.first = lines.first or str(error)
-
-
-def _lines(path: Path) -> tuple[list[Any], str]:
-    lines = Lines()
-    documents = list(_read_lines(path, lines))
-    if not documents and lines.numbers:
-        raise _Refused("invalid_json", f"none of {len(lines.numbers)} lines is JSON; the first says: {lines.first}")
-    if not documents:
-        raise _Refused("empty_file", "only blank lines")
-    return documents, lines.note()
-
-
-def _decoded(raw: bytes) -> str:
-    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise _Refused("not_text", f"not {encoding} at byte {error.start}; save it as UTF-8") from error
-    return text
-
-
 def _sessions(documents: list[Any], path: Path, roles: Roles) -> tuple[list[Session], str]:
     """The sessions of a file, and who else in it seemed to answer."""
     misses = Found()
@@ -247,12 +170,12 @@ def _sessions(documents: list[Any], path: Path, roles: Roles) -> tuple[list[Sess
             sessions.append(_session(name, document if isinstance(document, dict) else {}, found, path))
     unknown = ""
     if misses.unknown:
-        unknown = (f"not this companion: {', '.join(sorted(misses.unknown)[:_NAMED])}; "
+        unknown = (f"not this companion: {', '.join(sorted(misses.unknown)[:NAMED])}; "
                    "name whoever answers in `companion.companion_names`")
     if not sessions and unknown:
-        raise _Refused("unknown_speakers", unknown)
+        raise Refused("unknown_speakers", unknown)
     if not sessions:
-        raise _Refused("no_dialogue", f"valid JSON, but no prompt with an answer in {misses.entries} object(s)")
+        raise Refused("no_dialogue", f"valid JSON, but no prompt with an answer in {misses.entries} object(s)")
     return sessions, unknown
 
 

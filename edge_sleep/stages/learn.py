@@ -3,17 +3,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_sleep.checkpoint import store
 from edge_sleep.config import Config
 from edge_sleep.data import tonight
 from edge_sleep.data.buffer import Buffer
-from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example, Experience
-from edge_sleep.data.replay import sizes
 from edge_sleep.device import detect
 from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
-from edge_sleep.stages.choose import first_epoch
-from edge_sleep.stages.context import Night, Request, interrupted
+from edge_sleep.stages.context import Night, Request, first_epoch, interrupted
 from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
 from edge_sleep.train import forecast, planner
@@ -21,8 +19,8 @@ from edge_sleep.train.budget import reserve
 
 
 def plan(night: Night) -> planner.Plan:
-    plan = forecast.forecast(night.home, night.config, night.place, night.device, night.base.sha256, len(first_epoch(night)),
-                             forecast.mean_tokens(night.examples))
+    plan = forecast.forecast(night.home, night.config, night.place, night.device, night.base.sha256,
+                             len(first_epoch(night.examples)), forecast.mean_tokens(night.examples))
     night.record["plan"] = {"peak_bytes": plan.peak_bytes, "seconds": round(plan.seconds, 1), "where": plan.where,
                             "reasons": [f"{choice['name']} {choice['value']}: {choice['reason']}" for choice in plan.choices]}
     night.events("plan", **plan.as_json())
@@ -56,11 +54,12 @@ def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
     place = base_model.resolve(config.companion.model, config.companion.allow_download)
     known = read_json(home.base, "base record")["sha256"] if home.base.is_file() else None
     new: list[Experience] = []
+    lesson: list[Example] = []
     if home.experiences.is_file():
         with Buffer(home.experiences) as buffer:
-            new, _, _ = tonight.choose(buffer, config)
-    examples = len(new) + sum(sizes(len(new), 0, 1, config.replay.share, 0, config.replay.least))
-    tokens = forecast.mean_tokens([Example(conversation(item.prompt, item.response), 1.0, "new", item.id) for item in new])
+            new, earlier, _ = tonight.choose(buffer, config)
+        lesson = tonight.compose(new, earlier, config, base_folder=place.folder, parent=store.incumbent(home)) if new else []
+    examples, tokens = len(first_epoch(lesson)), forecast.mean_tokens(lesson)
     planned = forecast.forecast(home, config, place, detect.choose(), known, examples, tokens)
     ready = "yes" if len(new) >= config.data.min_new else "no"
     return planned.as_json() | {"choices": [

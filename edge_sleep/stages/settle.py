@@ -33,8 +33,8 @@ def judge(night: Night) -> None:
     taught, held_out = ([Example(conversation(item.prompt, item.response, item.context if in_context else ()), 1.0, "new",
                                  item.id, not item.trimmed) for item in group[:64]]
                         for group, in_context in ((night.experiences, False), (night.held_out, night.config.data.context > 0)))
-    hearing = hear(night.base, night.device, night.config, night.parent_folder, night.state / "candidate", confirm, taught, held_out,
-                   time_left=night.contract.remaining, clock=night.clock, between=between)
+    hearing = hear(night.base, night.device, night.config, night.parent_folder, night.state / "candidate", confirm, taught,
+                   held_out, time_left=night.contract.remaining, clock=night.clock, between=between)
     verdict = gate.decide(hearing.judgement.numbers, night.config.gate)
     outcome = exam.document(verdict, hearing.judgement, len(select_probes))
     night.events("verdict", verdict=verdict.outcome.value, reasons=verdict.reasons)

@@ -91,7 +91,7 @@ def test_missing_paths_and_empty_folders_are_named(tmp_path):
 
 
 def test_a_large_document_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("edge_sleep.data.session.LARGEST_DOCUMENT_BYTES", 100)
+    monkeypatch.setattr("edge_sleep.data.documents.LARGEST_DOCUMENT_BYTES", 100)
     file = tmp_path / "large.json"
     file.write_text(json.dumps(SHAPES["openai"]) + " " * 200)
     assert [r.reason for r in read(file).refused] == ["too_large"]

@@ -3,13 +3,13 @@ import pytest
 
 from edge_sleep import config
 from edge_sleep.data.experience import Experience
+from edge_sleep.data.quality import Unseen
 from edge_sleep.device import detect
 from edge_sleep.evaluate.rewriting import rewrite
 from edge_sleep.model import base
 from tests import micro
 
 ASKED = [Experience(f"e{number}", prompt, answer, "s", {"total": 0.5}) for number, (prompt, answer) in enumerate(micro.TALK)]
-from edge_sleep.data.quality import Unseen
 
 
 @pytest.mark.night

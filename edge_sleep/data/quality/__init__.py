@@ -5,5 +5,5 @@ from edge_sleep.data.quality.gate import Settings, again, assess, collapsed
 from edge_sleep.data.quality.history import History, Unseen
 from edge_sleep.data.quality.inversion import inverted, only_asks
 
-__all__ = ["COLLAPSES", "Finding", "History", "QuarantineReason", "Settings", "Unseen", "again", "assess", "collapsed", "inverted",
-           "is_cut", "only_asks", "trim"]
+__all__ = ["COLLAPSES", "Finding", "History", "QuarantineReason", "Settings", "Unseen", "again", "assess", "collapsed",
+           "inverted", "is_cut", "only_asks", "trim"]
