@@ -13,8 +13,9 @@ from typing import Any
 
 from edge_sleep.config import Train
 from edge_sleep.data.dataset import TokenisedExample, collate, epoch_order
-from edge_sleep.errors import ModelError
+from edge_sleep.errors import DoesNotFit, ModelError
 from edge_sleep.train.schedule import rate_at
+from edge_sleep.train.shrink import give_back, out_of_memory, parts
 from edge_sleep.train.state import Progress
 
 
@@ -45,6 +46,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
           loss_of: Callable[[Any, dict, float], Any], may_step: Callable[[float], Stop | None],
           save: Callable[[dict, Any, Progress], None], restore: Callable[[dict, Any], Progress] | None = None,
           on_step: Callable[[Progress, int, float], None] = lambda progress, steps, rate: None,
+          on_shrink: Callable[[Progress, str], None] = lambda progress, who: None,
           monotonic: Callable[[], float], state_every: float, first_step_seconds: float = 0.0, packed: bool = False) -> Training:
     """Train the adapter in `model` on `examples`.
 
@@ -52,8 +54,10 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     may_step(step_seconds): None to go on, or the reason to stop before the next optimiser step.
     first_step_seconds: what a step takes until one has been timed; the plan's figure.
     packed: short examples share rows; the same batches, laid out otherwise.
+    on_shrink(progress, who): memory ran out, and the step is tried again in `progress.split` parts.
     save / restore: full state out and in; restore None begins at step 0.
-    Raises ModelError where nothing is trainable, gradients do not arrive, or the loss is not finite.
+    Raises ModelError where nothing is trainable, gradients do not arrive, or the loss is not finite; DoesNotFit
+    where memory runs out with one example at a time.
     """
     import torch
 
@@ -85,7 +89,17 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
                 return finish(reason)
             began = monotonic()
             group = batches[progress.batch:progress.batch + settings.grad_accum_steps]
-            step_loss = _accumulate(model, examples, group, pad, packed, loss_of, device)
+            step_loss, who = _attempt(model, examples, group, pad, packed, loss_of, device, progress.split)
+            if who is not None:
+                optimiser.zero_grad(set_to_none=True)
+                most = max(map(len, group))
+                if progress.split >= most:
+                    save(parameters, optimiser, progress)
+                    raise DoesNotFit(f"memory ran out ({who}) at step {progress.step + 1} with one example at a time",
+                                     "lower data.max_tokens or train.loss_chunk, or free memory; the state is saved")
+                progress.split = min(2 * progress.split, most)
+                on_shrink(progress, who)
+                continue
 
             # --- the optimiser step -------------------------------------------------------------
             if progress.step == 0:
@@ -123,12 +137,36 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     return finish(Stop.FINISHED if progress.cooling is None else Stop.LOSS_FLOOR)
 
 
+def _attempt(model: Any, examples: Sequence[TokenisedExample], group: list[list[int]], pad: int, packed: bool,
+             loss_of: Callable[[Any, dict, float], Any], device: Any, split: int) -> tuple[float, str | None]:
+    """(loss of the step, None), or who ran out of memory, with the random state as it was before."""
+    import torch
+
+    chance = torch.get_rng_state()
+    chance_gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    try:
+        return _accumulate(model, examples, group, pad, packed, loss_of, device, split), None
+    except (RuntimeError, MemoryError, OSError) as error:
+        who = out_of_memory(error)
+        if who is None:
+            raise
+    # Outside the handler: the error's traceback would keep the failed step's tensors alive.
+    give_back()
+    torch.set_rng_state(chance)
+    if chance_gpu is not None:
+        torch.cuda.set_rng_state(chance_gpu)
+    return math.nan, who
+
+
 def _accumulate(model: Any, examples: Sequence[TokenisedExample], group: list[list[int]], pad: int, packed: bool,
-                loss_of: Callable[[Any, dict, float], Any], device: Any) -> float:
-    """Backward of every micro-batch of one step; the denominator spans the step, so their sum is its mean."""
+                loss_of: Callable[[Any, dict, float], Any], device: Any, split: int) -> float:
+    """Backward of every micro-batch of one step, each in `split` parts where memory ran out before.
+
+    The denominator spans the step, so the sum of all parts is its mean: the same gradient in any number of parts.
+    """
     denominator = sum(examples[index].weight * examples[index].supervised for batch in group for index in batch)
     total = 0.0
-    for batch in group:
+    for batch in (part for whole in group for part in parts(whole, split)):
         tensors = {name: value.to(device) for name, value in collate([examples[i] for i in batch], pad, packed).items()}
         loss = loss_of(model, tensors, denominator)
         loss.backward()

@@ -115,6 +115,9 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
                tokens_per_second=round(progress.tokens / max(progress.seconds, 1e-9), 1),
                remaining_seconds=round(left, 1))
 
+    def on_shrink(progress: state.Progress, who: str) -> None:
+        events("shrunk", step=progress.step, micro_batch=-(-settings.micro_batch // progress.split), reason=f"out of memory: {who}")
+
     before = read_json(saved / "progress.json", "training state")["seconds"] if saved else 0.0
     if saved:
         events("resume", state="restored", step=saved.name)
@@ -122,7 +125,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
         model, tokenised, settings, pad=loaded.tokenizer.pad_token_id, loss_of=loss_of, may_step=may_step,
         save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),
         restore=(lambda parameters, optimiser: state.restore(saved, parameters, optimiser)) if saved else None,
-        on_step=on_step, monotonic=clock.monotonic, state_every=settings.state_every, packed=packed,
+        on_step=on_step, on_shrink=on_shrink, monotonic=clock.monotonic, state_every=settings.state_every, packed=packed,
         first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
     progress = training.progress
     result = TrainingResult(
@@ -131,8 +134,9 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
                "loss_first": progress.losses[0] if progress.losses else None,
                "loss_last": statistics.fmean(progress.losses[-max(1, training.steps // settings.epochs):])
                if progress.losses else None,
-               "stop_reason": training.stop.value, "micro_batch": settings.micro_batch,
-               "grad_accum_steps": settings.grad_accum_steps, "learning_rate": settings.learning_rate},
+               "stop_reason": training.stop.value,
+               "micro_batch": -(-settings.micro_batch // progress.split),
+               "grad_accum_steps": settings.grad_accum_steps * progress.split, "learning_rate": settings.learning_rate},
         measured={"load_seconds": round(loaded.load_seconds, 3),
                   "step_seconds_p50": round(statistics.median(times), 4) if times else None,
                   "tokens_per_second": round(progress.tokens / progress.seconds, 1) if progress.seconds else None,

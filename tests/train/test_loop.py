@@ -6,7 +6,7 @@ import torch
 
 from edge_sleep.config import Train
 from edge_sleep.data.dataset import TokenisedExample
-from edge_sleep.errors import ModelError
+from edge_sleep.errors import DoesNotFit, ModelError
 from edge_sleep.train import loop, state
 
 EXAMPLES = [TokenisedExample(tuple(range(1, 4 + index % 5)), 1, 3 + index % 5, 1.0 + index % 2) for index in range(11)]
@@ -99,6 +99,60 @@ def test_a_memorised_night_resumes_to_the_same_bits(tmp_path, stop_at):
     resumed, end = run(tmp_path / "cut", resume=True, settings=MEMORISED)
     assert end.stop is loop.Stop.LOSS_FLOOR and end.progress.losses == finished.progress.losses
     assert torch.equal(weights(whole), weights(resumed))
+
+
+def without_dropout(model, batch, denominator):
+    return loss_of(model.eval(), batch, denominator)
+
+
+class Short:
+    """A memory that holds `rows` examples at once and fails like a device until it is asked for fewer."""
+
+    def __init__(self, rows, error, inner=without_dropout):
+        self.rows, self.error, self.inner, self.failures = rows, error, inner, 0
+
+    def __call__(self, model, batch, denominator):
+        if batch["input_ids"].shape[0] > self.rows:
+            self.failures += 1
+            raise self.error
+        return self.inner(model, batch, denominator)
+
+
+BATCHES_OF_FOUR = SETTINGS.model_copy(update={"micro_batch": 4})
+
+
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("NVML_SUCCESS == r INTERNAL ASSERT FAILED at CUDACachingAllocator.cpp:1131"),
+    RuntimeError("NvMapMemAllocInternalTagged: 1075072515 error 12"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+    MemoryError(), OSError(12, "Cannot allocate memory")])
+def test_out_of_memory_halves_the_batch_and_keeps_the_gradient(error):
+    whole, _ = run(settings=BATCHES_OF_FOUR, loss_of=without_dropout)
+    memory, said = Short(1, error), []
+    shrunk, training = run(settings=BATCHES_OF_FOUR, loss_of=memory, on_shrink=lambda progress, who: said.append((progress.step, progress.split)))
+    assert said == [(0, 2), (0, 4)] and memory.failures == 2, "later steps begin with what fits"
+    assert training.stop is loop.Stop.FINISHED and training.progress.split == 4
+    torch.testing.assert_close(weights(whole), weights(shrunk), rtol=0, atol=1e-6)
+
+
+def test_a_night_that_shrank_resumes_to_the_same_bits(tmp_path):
+    full = torch.OutOfMemoryError("out of memory")
+    whole, _ = run(tmp_path / "whole", settings=BATCHES_OF_FOUR, loss_of=Short(2, full, loss_of))
+    run(tmp_path / "cut", stop_at=3, settings=BATCHES_OF_FOUR, loss_of=Short(2, full, loss_of))
+    resumed, _ = run(tmp_path / "cut", resume=True, settings=BATCHES_OF_FOUR, loss_of=Short(2, full, loss_of))
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_one_example_that_does_not_fit_is_said_and_the_state_is_saved(tmp_path):
+    with pytest.raises(DoesNotFit, match=r"memory ran out \(the allocator\) at step 1 with one example at a time"):
+        run(tmp_path, loss_of=Short(0, torch.OutOfMemoryError("out of memory")))
+    assert state.latest(tmp_path).name == "step-000000"
+
+
+def test_another_error_is_no_lack_of_memory():
+    with pytest.raises(RuntimeError, match="shape"):
+        run(loss_of=Short(1, RuntimeError("shape mismatch")))
 
 
 def test_nothing_trainable_is_said_before_any_training():
