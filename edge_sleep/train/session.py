@@ -116,7 +116,8 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
                remaining_seconds=round(left, 1))
 
     def on_shrink(progress: state.Progress, who: str) -> None:
-        events("shrunk", step=progress.step, micro_batch=-(-settings.micro_batch // progress.split), reason=f"out of memory: {who}")
+        events("shrunk", step=progress.step, micro_batch=-(-settings.micro_batch // progress.split),
+               reason=f"out of memory: {who}")
 
     before = read_json(saved / "progress.json", "training state")["seconds"] if saved else 0.0
     if saved:
