@@ -22,7 +22,7 @@ SETS = ("data.min_new=4", "data.augment=0", "train.epochs=4", "train.micro_batch
         "gate.retention_vs_before=0", "gate.retention_vs_base=0", "gate.unknowns_drop=1", "gate.loops=1", "gate.distinct=0")
 
 
-def make_model(folder: Path, *, hidden: int = 64, layers: int = 2, seed: int = 0) -> Path:
+def make_model(folder: Path, *, hidden: int = 64, layers: int = 2, seed: int = 0, tied: bool = True) -> Path:
     """A Qwen2 of random weights with a tokenizer of its own, saved as any model folder is."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -40,7 +40,7 @@ def make_model(folder: Path, *, hidden: int = 64, layers: int = 2, seed: int = 0
     torch.manual_seed(seed)
     config = Qwen2Config(vocab_size=512, hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers,
                          num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=512,
-                         tie_word_embeddings=True, eos_token_id=fast.eos_token_id, pad_token_id=fast.pad_token_id)
+                         tie_word_embeddings=tied, eos_token_id=fast.eos_token_id, pad_token_id=fast.pad_token_id)
     model = Qwen2ForCausalLM(config)
     model.save_pretrained(folder)
     fast.save_pretrained(folder)

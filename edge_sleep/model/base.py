@@ -45,6 +45,7 @@ class Base:
     place: BaseSource
     sha256: str
     compute_dtype: str
+    cache: Path | None = None              # folder for what can be made again from the base
 
     def entry(self) -> dict:
         return {"source": self.place.source, "sha256": self.sha256}
@@ -107,10 +108,10 @@ def declare(home: Home, place: BaseSource, device: Device, created: str) -> Base
                                      "put the original weights back; adapters fit only the base they grew on")
             raise UsageError(f"this home belongs to the base {known['source']} ({known['sha256'][:12]}), "
                              f"not to {place.source} ({sha256[:12]})", "a new base is a new home: choose another --home")
-        return Base(place, sha256, known["compute_dtype"])
+        return Base(place, sha256, known["compute_dtype"], home.cache)
     write_json(home.base, {"format": 1, "source": place.source, "sha256": sha256, "files": files,
                            "quantisation": QUANTISATION, "compute_dtype": device.compute_dtype, "created": created})
-    return Base(place, sha256, device.compute_dtype)
+    return Base(place, sha256, device.compute_dtype, home.cache)
 
 
 @dataclass
@@ -118,6 +119,7 @@ class LoadedBase:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     load_seconds: float
+    how: str                               # cache, quantised, or transformers with the reason
 
 
 def load_tokenizer(place: BaseSource) -> PreTrainedTokenizerBase:
@@ -139,18 +141,18 @@ def load(base: Base, device: Device) -> LoadedBase:
     """Load the base in NF4 with double quantisation, every parameter frozen, in evaluation mode."""
     began = time.monotonic()
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
     from transformers.utils import logging
+
+    from edge_sleep.model import lean
 
     logging.disable_progress_bar()        # a night has its own progress; these bars would tear it
     dtype = getattr(torch, base.compute_dtype)
     tokenizer = load_tokenizer(base.place)
-    quantisation = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
-                                      bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            base.place.folder, quantization_config=quantisation, dtype=dtype,
-            device_map={"": device.torch_name}, local_files_only=True)
+        try:
+            model, how = lean.load(base.place.folder, base.place.weight_files, dtype, device.torch_name, _cached(base, device))
+        except lean.NotSuited as why:
+            model, how = _with_transformers(base, device, dtype), f"transformers: {why}"
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise ModelError(f"{base.place.source} does not load in 4-bit: {error}",
                          "`edge-sleep doctor` tries bitsandbytes on this machine") from error
@@ -161,7 +163,23 @@ def load(base: Base, device: Device) -> LoadedBase:
                          f"{vocabulary}", "use the tokenizer that belongs to these weights")
     model.requires_grad_(False)
     _keep_one_form(model)
-    return LoadedBase(model, tokenizer, time.monotonic() - began)
+    return LoadedBase(model, tokenizer, time.monotonic() - began, how)
+
+
+def _cached(base: Base, device: Device) -> Path | None:
+    """Where this base's 4-bit weights are kept: as computed by this kind of device, for this arithmetic."""
+    name = f"base-{base.sha256[:16]}-{QUANTISATION}-{base.compute_dtype}-{device.torch_name.partition(':')[0]}.safetensors"
+    return base.cache / name if base.cache is not None else None
+
+
+def _with_transformers(base: Base, device: Device, dtype: Any) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    quantisation = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4",
+                                      bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
+    return AutoModelForCausalLM.from_pretrained(
+        base.place.folder, quantization_config=quantisation, dtype=dtype,
+        device_map={"": device.torch_name}, local_files_only=True)
 
 
 def _keep_one_form(model: Any) -> None:

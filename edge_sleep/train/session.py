@@ -81,7 +81,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
 
     settings = _settings(folder, config, plan)
     loaded = load(base, device)
-    events("loaded", seconds=round(loaded.load_seconds, 2))
+    events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how)
     objective.prepare_for_training(loaded.model, settings.checkpointing)
     if parent is None:
         model = adapter.attach_new(loaded.model, config.lora, settings.seed)

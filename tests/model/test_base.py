@@ -26,3 +26,55 @@ def test_a_judged_model_is_the_one_that_was_trained(declared, monkeypatch):
     inside = model.get_input_embeddings()(words).detach().requires_grad_(True)
     model(inputs_embeds=inside).logits.sum().backward()
     assert inside.grad.abs().sum() > 0
+
+
+def the_same(one, other):
+    import torch
+
+    for (name, left), (also, right) in zip(one.named_parameters(), other.named_parameters(), strict=True):
+        assert name == also and left.dtype == right.dtype and torch.equal(left, right), name
+        if getattr(left, "quant_state", None) is not None:
+            states = [weight.quant_state.as_dict(packed=True) for weight in (left, right)]
+            assert all(torch.equal(states[0][part], states[1][part]) for part in states[0]), name
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_reading_tensor_by_tensor_gives_what_transformers_gives(tmp_path, tied):
+    folder = micro.make_model(tmp_path / "model", tied=tied)
+    place = base.resolve(str(folder))
+    declared = base.Base(place, base.fingerprint(place)[0], "float32", tmp_path / "cache")
+    device = detect.choose()
+    import torch
+    plain = base._with_transformers(declared, device, torch.float32)
+    first, second = base.load(declared, device), base.load(declared, device)
+    assert (first.how, second.how) == ("quantised", "cache")
+    the_same(plain, first.model)
+    the_same(plain, second.model)
+    assert first.model.generation_config.to_dict() == plain.generation_config.to_dict()
+
+
+def test_a_damaged_cache_is_made_again(declared, tmp_path):
+    from dataclasses import replace
+    declared, device = replace(declared, cache=tmp_path), detect.choose()
+    good = base.load(declared, device)
+    [file] = tmp_path.glob("*.safetensors")
+    whole = file.read_bytes()
+    for damaged in (whole[:-9] + b"\xff" + whole[-8:], whole[:-100], whole[:20], b""):
+        file.write_bytes(damaged)
+        again = base.load(declared, device)
+        assert again.how == "quantised"
+        the_same(good.model, again.model)
+        assert file.read_bytes() == whole and base.load(declared, device).how == "cache"
+
+
+def test_a_cache_that_cannot_be_written_costs_no_conversation(declared, tmp_path):
+    from dataclasses import replace
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert base.load(replace(declared, cache=blocked / "cache"), detect.choose()).how == "quantised"
+
+
+def test_what_the_lean_way_does_not_know_goes_through_transformers(declared, monkeypatch):
+    from edge_sleep.model import lean
+    monkeypatch.setattr(lean, "_expected", lambda model: {})
+    assert base.load(declared, detect.choose()).how.startswith("transformers: the files name ")

@@ -1,0 +1,111 @@
+"""Safetensors, one tensor at a time: read straight to its place, written without a second copy in memory.
+
+The library maps the whole file, and what it maps counts as resident until something else needs the memory. On a
+board whose GPU shares that memory the copy and its source are both there at the worst moment; `pread` needs no map.
+Format: https://github.com/huggingface/safetensors (8 bytes of length, a JSON header, the tensors).
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edge_sleep.errors import IntegrityError
+
+_LONGEST_HEADER = 100 << 20
+_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+          "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}
+_CODES = {name: code for code, name in _NAMES.items()}
+
+
+class TensorFile:
+    """One safetensors file, open for reading. Use as a context manager. Raises IntegrityError where it is not whole."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDONLY)
+        try:
+            size = os.fstat(self._descriptor).st_size
+            length = int.from_bytes(os.pread(self._descriptor, 8, 0), "little")
+            if not 0 < length <= min(_LONGEST_HEADER, size - 8):
+                raise ValueError(f"a header of {length} bytes in a file of {size}")
+            header = json.loads(os.pread(self._descriptor, length, 8))
+            header.pop("__metadata__", None)
+            self._start = 8 + length
+            self.entries: dict[str, dict] = dict(sorted(header.items(), key=lambda entry: entry[1]["data_offsets"][0]))
+            ends = [entry["data_offsets"][1] for entry in self.entries.values()]
+            if ends and max(ends) > size - self._start:
+                raise ValueError(f"{max(ends) + self._start - size} bytes are missing at its end")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            os.close(self._descriptor)
+            raise IntegrityError(f"{path} is not a whole safetensors file: {error}", "copy or download it again") from error
+
+    def __enter__(self) -> TensorFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        os.close(self._descriptor)
+
+    def read(self, name: str, digest: Any = None) -> Any:
+        """The tensor, in memory of its own; its bytes go to `digest` (hashlib) too."""
+        import torch
+
+        entry = self.entries[name]
+        if entry["dtype"] not in _NAMES:
+            raise IntegrityError(f"{self.path}: {name} is of the unknown type {entry['dtype']}",
+                                 "save the model in float or bfloat16")
+        begin, end = entry["data_offsets"]
+        tensor = torch.empty(entry["shape"], dtype=getattr(torch, _NAMES[entry["dtype"]]))
+        if tensor.nbytes != end - begin:
+            raise IntegrityError(f"{self.path}: {name} has {end - begin} bytes, its shape says {tensor.nbytes}")
+        if tensor.nbytes:
+            view = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
+            done = 0
+            while done < len(view):
+                got = os.preadv(self._descriptor, [view[done:done + (64 << 20)]], self._start + begin + done)
+                if not got:
+                    raise IntegrityError(f"{self.path} ended inside {name}", "copy or download it again")
+                done += got
+            if digest is not None:
+                digest.update(view)
+        return tensor
+
+
+def write(path: Path, tensors: Iterable[tuple[str, Any]]) -> str:
+    """Write named tensors to `path` one after another; returns the sha256 of their bytes, without the header.
+
+    Not durable by itself: the caller publishes the file.
+    """
+    import torch
+
+    named = list(tensors)
+    header, at = {}, 0
+    for name, tensor in named:
+        header[name] = {"dtype": _CODES[str(tensor.dtype).removeprefix("torch.")], "shape": list(tensor.shape),
+                        "data_offsets": [at, at + tensor.nbytes]}
+        at += tensor.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    digest = hashlib.sha256()
+    with open(path, "wb") as stream:
+        stream.write(len(text).to_bytes(8, "little") + text)
+        for _, tensor in named:
+            if tensor.nbytes:
+                view = memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+                stream.write(view)
+                digest.update(view)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return digest.hexdigest()
+
+
+def open_all(paths: Iterable[Path]) -> Iterator[tuple[str, TensorFile]]:
+    """(name, file) of every tensor in the shards, which stay open until the iteration ends."""
+    for path in paths:
+        with TensorFile(path) as file:
+            for name in file.entries:
+                yield name, file
