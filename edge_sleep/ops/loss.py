@@ -4,7 +4,7 @@
 
 over supervised tokens t only. The head W is frozen, so the only gradient is dL/dh, and it is made
 in the forward pass, chunk by chunk: dL/dh_t = w_t * (softmax(h_t W^T) - onehot(y_t)) W / denominator.
-Peak memory is two [chunk, V] float32 tensors instead of four [T, V] (Liger-Kernel's fused linear
+Peak memory is one [chunk, V] float32 tensor and its copy in the head's type, instead of four [T, V] (Liger-Kernel's fused linear
 cross-entropy is the published form of the idea; weights per token are ours).
 """
 from __future__ import annotations
@@ -22,14 +22,17 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         for start in range(0, hidden.shape[0], chunk):
             part = slice(start, start + chunk)
-            logits = functional.linear(hidden[part], head, bias).float()
             scale = weights[part] / denominator
-            normaliser = logits.logsumexp(dim=-1)
+            # One [chunk, V] tensor in float32, turned in place from logits into the gradient: a library's logsumexp
+            # or softmax would hold a second one.
+            logits = functional.linear(hidden[part], head, bias).float()
+            largest = logits.amax(dim=-1, keepdim=True)
+            logits.sub_(largest)
             chosen = logits.gather(1, targets[part, None]).squeeze(1)
-            loss += ((normaliser - chosen) * scale).sum()
-            probabilities = logits.sub_(normaliser[:, None]).exp_()
-            probabilities.scatter_add_(1, targets[part, None], torch.full_like(chosen, -1.0)[:, None])
-            probabilities.mul_(scale[:, None])
+            total = logits.exp_().sum(dim=-1)
+            loss += ((total.log() - chosen) * scale).sum()
+            probabilities = logits.mul_((scale / total)[:, None])
+            probabilities.scatter_add_(1, targets[part, None], -scale[:, None])
             gradient[part] = probabilities.to(head.dtype) @ head
         context.save_for_backward(gradient)
         return loss
