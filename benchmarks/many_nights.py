@@ -92,8 +92,13 @@ def plot(document: dict, file: Path) -> None:
     rows = document["rows"]
     nights = [row["night"] for row in rows]
     figure, (above, below) = pyplot.subplots(2, 1, figsize=(9, 7), sharex=True, height_ratios=(3, 1))
-    above.plot(nights, [row["recall"] for row in rows], "o-", label="recall on its first morning")
-    above.plot(nights, [row["recall_last_morning"] for row in rows], "s-", label=f"recall on morning {len(rows) + 1}")
+    kept, refused = ([row for row in rows if (row["outcome"] == "promoted") is wanted] for wanted in (True, False))
+    for label, key, mark in (("recall on its first morning", "recall", "o-"),
+                             (f"recall on morning {len(rows) + 1}", "recall_last_morning", "s-")):
+        above.plot([row["night"] for row in kept], [row[key] for row in kept], mark, label=label)
+    if refused:
+        above.plot([row["night"] for row in refused], [row["recall_last_morning"] for row in refused], "x", color="crimson",
+                   label=f"refused nights ({len(refused)}), recall on morning {len(rows) + 1}")
     asked = [row for row in rows if "retention" in row]
     above.plot([row["night"] for row in asked], [row["retention"] / row["retention_base"] for row in asked], "^-",
                label="retention, of the base")

@@ -34,6 +34,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             probabilities = logits.mul_((scale / total)[:, None])
             probabilities.scatter_add_(1, targets[part, None], -scale[:, None])
             gradient[part] = probabilities.to(head.dtype) @ head
+            del logits, probabilities      # or the next chunk's logits would stand beside this one's
         context.save_for_backward(gradient)
         return loss
 
