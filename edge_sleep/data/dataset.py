@@ -65,7 +65,7 @@ def _newest_that_fit(tokenizer: Any, turns: Sequence[Message], system_prompt: st
     @cache
     def ids_from(start: int) -> list[int]:
         text = prompt_text(tokenizer, [*own_system, *turns[start:]], system_prompt)
-        return tokenizer(text, add_special_tokens=False)["input_ids"]
+        return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
     return ids_from(starts[bisect_left(starts[:-1], True, key=lambda start: len(ids_from(start)) <= room)])
 
