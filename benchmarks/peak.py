@@ -19,10 +19,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from edge_sleep.benchmarks.loading import status
+
 from edge_sleep.device import environment
 
 SHAPES = ((1, 512), (4, 512), (4, 1024))
@@ -161,7 +161,8 @@ def trl(folder: str, rows: int, tokens: int, settings: dict) -> tuple[Any, int, 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = stock(folder)
     made = words(rows, tokens, len(tokenizer))
-    data = Dataset.from_dict({"input_ids": made * 2, "completion_mask": [[int(place >= tokens // 2) for place in range(tokens)]] * len(made) * 2})
+    answers = [[int(place >= tokens // 2) for place in range(tokens)]] * len(made)
+    data = Dataset.from_dict({"input_ids": made * 2, "completion_mask": answers * 2})
     peak, losses, windows = Peak(), [], []
 
     class Watch(TrainerCallback):
@@ -211,7 +212,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="train.KEY=VALUE", help="settings of ours")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    settings = {key.removeprefix("train."): json.loads(value) for key, _, value in (entry.partition("=") for entry in arguments.sets)}
+    given = (entry.partition("=") for entry in arguments.sets)
+    settings = {key.removeprefix("train."): json.loads(value) for key, _, value in given}
     shapes = [tuple(map(int, shape.split("x"))) for shape in arguments.shapes.split(",")]
     if arguments.only:
         print(json.dumps(measure(arguments.folder, arguments.only, *shapes[0], settings)))
@@ -219,12 +221,12 @@ def main() -> None:
     results = []
     for rows, tokens in shapes:
         for who in ["ours", *filter(None, arguments.against.split(","))]:
-            command = [sys.executable, "-m", "edge_sleep.benchmarks.peak", arguments.folder, "--only", who, "--shapes", f"{rows}x{tokens}",
-                       *(part for entry in arguments.sets for part in ("--set", entry))]
+            command = [sys.executable, "-m", "edge_sleep.benchmarks.peak", arguments.folder, "--only", who,
+                       "--shapes", f"{rows}x{tokens}", *(part for entry in arguments.sets for part in ("--set", entry))]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             results.append(json.loads(done.stdout.splitlines()[-1]))
-            print("{rows}x{tokens:<5} {who:5} peak {peak_mebibytes:6.0f} MiB ({standing_mebibytes:.0f} standing), RSS {rss_mebibytes:6.0f} MiB,"
-                  " losses {losses}".format(**results[-1]), flush=True)
+            print("{rows}x{tokens:<5} {who:5} peak {peak_mebibytes:6.0f} MiB ({standing_mebibytes:.0f} standing), "
+                  "RSS {rss_mebibytes:6.0f} MiB, losses {losses}".format(**results[-1]), flush=True)
     print(json.dumps({"benchmark": "peak", "results": results, "environment": environment.describe()}))
 
 
