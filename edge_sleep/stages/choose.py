@@ -14,7 +14,7 @@ from edge_sleep.data.experience import Experience
 from edge_sleep.data.ingest import ingest as read_transcripts
 from edge_sleep.errors import IntegrityError, Outcome
 from edge_sleep.model.identity import own as own_name
-from edge_sleep.stages.context import Night, first_epoch, interrupted
+from edge_sleep.stages.context import Night, interrupted
 from edge_sleep.system.files import canonical_json, read_json, write_json
 from edge_sleep.system.record import read_records
 from edge_sleep.train import state as training_state
@@ -74,8 +74,8 @@ def select(night: Night, buffer: Buffer) -> str | None:
         return (f"the same experiences with the same settings were {tried[-1]['outcome'].replace('_', ' ')} in night "
                 f"{tried[-1]['night']}; new conversations or other settings are needed (--force tries again)")
     record["key"] = key
-    record["data"] |= {"selected": len(new), "replay": sum(example.origin != "new" for example in first_epoch(night.examples)),
-                       "sha256": night.data_sha256}
+    rehearsed = sum(example.origin != "new" and example.epoch in (None, 0) for example in night.examples)
+    record["data"] |= {"selected": len(new), "replay": rehearsed, "sha256": night.data_sha256}
     record["data"]["moves"] = dict(Counter(example.move or "as said" for example in night.examples if example.origin == "new"))
     record["data"]["experiences"] = [item.id for item in new]
     write_json(night.state / "plan.json", {"format": 1, "key": key, "data_sha256": night.data_sha256,

@@ -1,7 +1,6 @@
 """What was asked of a night, and what its stages hand to each other."""
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,10 +52,6 @@ class Night:
     state = property(lambda self: self.folder / "state")
     parent_folder = property(lambda self: self.home.adapter(self.parent) if self.parent else None)
     record = property(lambda self: self.recorder.record)
-
-
-def first_epoch(lesson: Sequence[Example]) -> list[Example]:
-    return [example for example in lesson if example.epoch in (None, 0)]
 
 
 def interrupted(night: Night) -> str | None:

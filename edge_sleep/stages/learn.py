@@ -11,7 +11,7 @@ from edge_sleep.data.experience import Example, Experience
 from edge_sleep.device import detect
 from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
-from edge_sleep.stages.context import Night, Request, first_epoch, interrupted
+from edge_sleep.stages.context import Night, Request, interrupted
 from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
 from edge_sleep.train import forecast, planner
@@ -20,7 +20,7 @@ from edge_sleep.train.budget import reserve
 
 def plan(night: Night) -> planner.Plan:
     plan = forecast.forecast(night.home, night.config, night.place, night.device, night.base.sha256,
-                             len(first_epoch(night.examples)), forecast.mean_tokens(night.examples))
+                             night.examples)
     night.record["plan"] = {"peak_bytes": plan.peak_bytes, "seconds": round(plan.seconds, 1), "where": plan.where,
                             "reasons": [f"{choice['name']} {choice['value']}: {choice['reason']}" for choice in plan.choices]}
     night.events("plan", **plan.as_json())
@@ -59,8 +59,7 @@ def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
         with Buffer(home.experiences) as buffer:
             new, earlier, _ = tonight.choose(buffer, config)
         lesson = tonight.compose(new, earlier, config, base_folder=place.folder, parent=store.incumbent(home)) if new else []
-    examples, tokens = len(first_epoch(lesson)), forecast.mean_tokens(lesson)
-    planned = forecast.forecast(home, config, place, detect.choose(), known, examples, tokens)
+    planned = forecast.forecast(home, config, place, detect.choose(), known, lesson)
     ready = "yes" if len(new) >= config.data.min_new else "no"
     return planned.as_json() | {"choices": [
         {"name": "night", "value": ready, "reason": f"{len(new)} new experiences, {config.data.min_new} are needed"},

@@ -18,21 +18,23 @@ TEMPLATE_TOKENS = 40              # what a chat template and the system prompt a
 CHARACTERS_PER_TOKEN = 4
 
 
-def mean_tokens(examples: Sequence[Example]) -> float:
-    """Tokens per example, guessed from characters: the plan is made before a tokenizer is loaded."""
+def tokens(examples: Sequence[Example]) -> tuple[float, int]:
+    """(mean, most) tokens of an example, guessed from characters: the plan is made before a tokenizer is loaded."""
     if not examples:
-        return 0.0
-    return statistics.fmean(sum(len(message["content"]) for message in example.messages) / CHARACTERS_PER_TOKEN
-                            + TEMPLATE_TOKENS for example in examples)
+        return 0.0, 0
+    guessed = [sum(len(message["content"]) for message in example.messages) / CHARACTERS_PER_TOKEN + TEMPLATE_TOKENS
+               for example in examples]
+    return statistics.fmean(guessed), round(max(guessed))
 
 
 def forecast(home: Home, config: Config, place: BaseSource, device: Device, base_sha256: str | None,
-             examples: int, tokens: float) -> Plan:
-    """Plan `examples` of `tokens` on average, with the speed that this home last measured on this base."""
+             lesson: Sequence[Example]) -> Plan:
+    """Plan the lesson, with the speed that this home last measured on this base."""
     speeds = [old["measured"]["tokens_per_second"] for old in read_records(home.nights)
               if (old["base"] or {}).get("sha256") == base_sha256 and old["measured"]["tokens_per_second"]]
-    return plan(shape.read(place.folder), config, examples=examples, mean_tokens=tokens,
-                longest=min(config.data.max_tokens, round(3 * tokens) or config.data.max_tokens),
+    mean, most = tokens(lesson)
+    return plan(shape.read(place.folder), config, examples=sum(example.epoch in (None, 0) for example in lesson),
+                mean_tokens=mean, longest=min(config.data.max_tokens, most or config.data.max_tokens),
                 device=device.kind, dtype=device.compute_dtype, available_bytes=memory.available_bytes(),
                 cores=environment.cores(), measured_tokens_per_second=speeds[-1] if speeds else None)
 

@@ -47,13 +47,15 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
           save: Callable[[dict, Any, Progress], None], restore: Callable[[dict, Any], Progress] | None = None,
           on_step: Callable[[Progress, int, float], None] = lambda progress, steps, rate: None,
           on_shrink: Callable[[Progress, str], None] = lambda progress, who: None,
-          monotonic: Callable[[], float], state_every: float, first_step_seconds: float = 0.0, packed: bool = False) -> Training:
+          monotonic: Callable[[], float], state_every: float, first_step_seconds: float = 0.0, packed: bool = False,
+          split: int = 1) -> Training:
     """Train the adapter in `model` on `examples`.
 
     loss_of(model, batch, denominator): differentiable loss of one micro-batch, in nats per unit of weight.
     may_step(step_seconds): None to go on, or the reason to stop before the next optimiser step.
     first_step_seconds: what a step takes until one has been timed; the plan's figure.
     packed: short examples share rows; the same batches, laid out otherwise.
+    split: parts of each micro-batch, one after another, from the first step on.
     on_shrink(progress, who): memory ran out, and the step is tried again in `progress.split` parts.
     save / restore: full state out and in; restore None begins at step 0.
     Raises ModelError where nothing is trainable, gradients do not arrive, or the loss is not finite; DoesNotFit
@@ -67,7 +69,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     device = next(iter(parameters.values())).device
     optimiser = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate,
                                   weight_decay=settings.weight_decay, foreach=False)
-    progress = restore(parameters, optimiser) if restore else Progress()
+    progress = restore(parameters, optimiser) if restore else Progress(split=split)
     planned = planned_steps(examples, settings)
     model.train()
     last_saved = monotonic()

@@ -1,19 +1,21 @@
 """What tonight would need, before a byte is allocated: memory, time, micro-batch, each with its reason.
 
-First form: a sum of the large parts (memory anatomy: weights, embedding, adapter with AdamW, activations
-under checkpointing, one chunk of logits, the host). A later form is held against measurements.
+The bytes are those of `train/anatomy.py`, and the host's. What does not fit is made to, the cheapest way first: a smaller
+chunk of the loss head, recomputed activations, then half a micro-batch at a time, which keeps the gradient.
 """
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge_sleep.config import Config
 from edge_sleep.model.shape import Shape
+from edge_sleep.train.anatomy import standing_bytes, step_bytes
 
-NF4_BYTES = 0.5 + 8 / 64 / 8 + 4 / (64 * 256)      # 4 bits, one byte per 64 weights (double quant), its scale
-HOST_BYTES = 600 * 2**20                           # torch, transformers and peft imported, measured RSS
-_DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+HOST_BYTES = 700 * 2**20                           # torch, transformers, peft and bitsandbytes imported, measured RSS
+# On a CPU glibc keeps much of what a step frees: measured 1.1 to 5.6 times the step's own peak. A GPU's allocator does not.
+CPU_KEEPS = 5.0
+SMALLEST_CHUNK = 32                                # supervised tokens: below, reading the head costs more than it saves
 # Sustained float32 matmul of one x86 core at these sizes, and the cost of one eager block: rough on
 # purpose; from the second night on the home's own measurement takes their place.
 _CORE_FLOPS = 4e10
@@ -21,10 +23,26 @@ _BLOCK_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
+class Fit:
+    """What training shrinks to fit; none of it changes the gradient."""
+
+    loss_chunk: int
+    checkpointing: bool
+    split: int = 1                     # parts of each micro-batch, one after another
+
+    def smaller(self, micro_batch: int) -> Fit | None:
+        """The next cheaper way, None where nothing is left."""
+        if self.loss_chunk > SMALLEST_CHUNK:
+            return replace(self, loss_chunk=max(SMALLEST_CHUNK, self.loss_chunk // 2))
+        if not self.checkpointing:
+            return replace(self, checkpointing=True)
+        return replace(self, split=min(2 * self.split, micro_batch)) if self.split < micro_batch else None
+
+
+@dataclass(frozen=True)
 class Plan:
     where: str
-    micro_batch: int
-    grad_accum_steps: int
+    fit: Fit
     peak_bytes: int
     seconds: float
     training_seconds: float
@@ -35,18 +53,13 @@ class Plan:
                 "choices": self.choices}
 
 
-def peak_bytes(shape: Shape, *, dtype: str, rank: int, targets: str, micro_batch: int, tokens: int,
-               chunk: int, checkpointing: bool) -> int:
-    """Predicted peak of one training step in bytes, host included."""
-    element = _DTYPE_BYTES[dtype]
-    weights = shape.linear_parameters * NF4_BYTES + shape.embedding_parameters * element
-    adapter = shape.adapter_parameters(rank, targets) * 16        # fp32 weight, gradient and two moments
-    rows = micro_batch * tokens
-    block = rows * element * (6 * shape.hidden + 4 * shape.intermediate + 3 * shape.heads * shape.head_size)
-    activations = block + shape.layers * rows * shape.hidden * element if checkpointing else shape.layers * block
-    logits = 2 * min(chunk, rows) * shape.vocabulary * 4
-    dequantised = max(inputs * outputs for inputs, outputs in shape.linears.values()) * element
-    return int(HOST_BYTES + weights + adapter + activations + logits + dequantised)
+def peak_bytes(shape: Shape, config: Config, fit: Fit, *, device: str, dtype: str, tokens: int) -> int:
+    """Predicted peak of the process in bytes: host, weights, adapter and one step whose longest row has `tokens`."""
+    rank, targets = config.lora.rank, config.lora.targets
+    step = step_bytes(shape, dtype=dtype, rank=rank, targets=targets, micro_batch=math.ceil(config.train.micro_batch / fit.split),
+                      tokens=tokens, chunk=fit.loss_chunk, checkpointing=fit.checkpointing)
+    return (HOST_BYTES + standing_bytes(shape, dtype=dtype, rank=rank, targets=targets)
+            + int(step * (CPU_KEEPS if device == "cpu" else 1.0)))
 
 
 def step_flops(shape: Shape, tokens: float, checkpointing: bool) -> float:
@@ -57,32 +70,35 @@ def step_flops(shape: Shape, tokens: float, checkpointing: bool) -> float:
 
 def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, longest: int, device: str, dtype: str,
          available_bytes: int, cores: int, measured_tokens_per_second: float | None) -> Plan:
-    """Choose the micro-batch that fits, and say how long the night would take.
+    """Choose settings that fit, and say how long the night would take.
 
     device: "gpu" or "cpu". where is "none" when not even one example at a time fits the memory.
     """
     allowed = min(available_bytes, config.budget.memory_bytes or available_bytes)
     settings = config.train
-    micro_batch, accumulation = settings.micro_batch, settings.grad_accum_steps
+    asked = fit = Fit(settings.loss_chunk, settings.checkpointing)
 
-    def needed(batch: int) -> int:
-        return peak_bytes(shape, dtype=dtype, rank=config.lora.rank, targets=config.lora.targets, micro_batch=batch,
-                          tokens=longest, chunk=settings.loss_chunk, checkpointing=settings.checkpointing)
+    def needed(fit: Fit) -> int:
+        return peak_bytes(shape, config, fit, device=device, dtype=dtype, tokens=longest)
 
-    why = f"as configured; {needed(micro_batch) / 2**20:.0f} MiB of {allowed / 2**20:.0f} MiB"
-    while needed(micro_batch) > allowed and micro_batch > 1:
-        micro_batch, accumulation = math.ceil(micro_batch / 2), accumulation * 2
-        why = f"halved until {needed(micro_batch) / 2**20:.0f} MiB fit into {allowed / 2**20:.0f} MiB; same gradient"
-    peak = needed(micro_batch)
+    while needed(fit) > allowed and (less := fit.smaller(settings.micro_batch)):
+        fit = less
+    peak = needed(fit)
+    room = f"{peak / 2**20:.0f} MiB of {allowed / 2**20:.0f} MiB"
+
+    def why(name: str) -> str:
+        return (f"as configured; {room}" if getattr(fit, name) == getattr(asked, name) else
+                f"smaller than configured, where {needed(asked) / 2**20:.0f} MiB were too many; {room}; same gradient")
+
     fits = peak <= allowed
     tokens = examples * mean_tokens * settings.epochs
-    steps = settings.epochs * math.ceil(examples / micro_batch)
+    steps = settings.epochs * fit.split * math.ceil(examples / settings.micro_batch)
     if measured_tokens_per_second:
         training = tokens / measured_tokens_per_second
         why_time = f"{measured_tokens_per_second:.0f} tokens/s, measured on this home's last night"
     else:
         rate = _CORE_FLOPS * cores if device == "cpu" else 5e12
-        training = (step_flops(shape, tokens, settings.checkpointing) / rate
+        training = (step_flops(shape, tokens, fit.checkpointing) / rate
                     + (steps * shape.layers * _BLOCK_SECONDS if device == "cpu" else 0))
         why_time = "a rough figure from the model's size; measured from the second night on"
     rest = config.budget.reserve * config.budget.time
@@ -91,11 +107,14 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
                                      f"{allowed / 2**20:.0f} MiB are there")
     choices: list[dict] = [
         {"name": "where", "value": device if fits else "none", "reason": why_where},
-        {"name": "micro_batch", "value": micro_batch, "reason": why},
-        {"name": "grad_accum_steps", "value": accumulation, "reason": "keeps the examples per optimiser step"},
+        {"name": "micro_batch", "value": math.ceil(settings.micro_batch / fit.split), "reason": why("split")},
+        {"name": "grad_accum_steps", "value": settings.grad_accum_steps * fit.split,
+         "reason": "keeps the examples per optimiser step"},
+        {"name": "checkpointing", "value": fit.checkpointing, "reason": why("checkpointing")},
+        {"name": "loss_chunk", "value": fit.loss_chunk, "reason": why("loss_chunk")},
         {"name": "training_seconds", "value": round(training, 1), "reason": why_time},
         {"name": "time", "value": "fits" if training <= available_time else "goes on another night",
          "reason": f"{available_time:.0f} s of {config.budget.time:.0f} s are for training, "
                    f"{rest:.0f} s for loading, judging and saving"},
     ]
-    return Plan(device if fits else "none", micro_batch, accumulation, peak, training + rest, training, choices)
+    return Plan(device if fits else "none", fit, peak, training + rest, training, choices)

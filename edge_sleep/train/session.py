@@ -7,12 +7,12 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from edge_sleep.checkpoint import manifest
-from edge_sleep.config import Config
+from edge_sleep.config import Config, Train
 from edge_sleep.data.dataset import tokenise_all
 from edge_sleep.data.experience import Example
 from edge_sleep.device.detect import Device
@@ -79,7 +79,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
            reserved: Callable[[float], float], interrupted: Callable[[], str | None]) -> TrainingResult:
     import torch
 
-    settings = _settings(folder, config, plan)
+    settings, split = _settings(folder, config, plan)
     loaded = load(base, device)
     events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how)
     objective.prepare_for_training(loaded.model, settings.checkpointing)
@@ -127,7 +127,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
         save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),
         restore=(lambda parameters, optimiser: state.restore(saved, parameters, optimiser)) if saved else None,
         on_step=on_step, on_shrink=on_shrink, monotonic=clock.monotonic, state_every=settings.state_every, packed=packed,
-        first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
+        split=split, first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
     progress = training.progress
     result = TrainingResult(
         TrainingStop.FINISHED, "",
@@ -161,12 +161,14 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
     return result
 
 
-def _settings(folder: Path, config: Config, plan: Plan):
-    """Tonight's training settings; an interrupted night keeps its micro-batch, whatever memory is free now."""
+def _settings(folder: Path, config: Config, plan: Plan) -> tuple[Train, int]:
+    """(tonight's training settings, parts of a micro-batch); an interrupted night keeps them, whatever is free now."""
     file = folder / "training.json"
     if not file.is_file():
-        write_json(file, {"micro_batch": plan.micro_batch, "grad_accum_steps": plan.grad_accum_steps})
-    return config.train.model_copy(update=read_json(file, "training settings"))
+        write_json(file, asdict(plan.fit))
+    fit = read_json(file, "training settings")
+    split = fit.pop("split", 1)
+    return config.train.model_copy(update=fit), split
 
 
 def _keep_part(model, before: dict, keep: float) -> None:
