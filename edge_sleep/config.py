@@ -103,6 +103,8 @@ class Salience(Section):
     arousal: float = Field(0.2, ge=0, description="weight of arousal")
     reward: float = Field(0.2, ge=0, description="weight of reward")
     conflict: float = Field(0.2, ge=0, description="weight of conflict")
+    by_model: bool = Field(False, description="tonight's choice is weighed by the incumbent's own surprise at each answer, "
+                           "within a tenth of the night, instead of by counts of words")
 
     @property
     def weights(self) -> dict[str, float]:

@@ -158,6 +158,20 @@ def total(dimensions: Mapping[str, float], weights: Mapping[str, float]) -> floa
     return sum(weights[name] * dimensions[name] for name in DIMENSIONS) / scale
 
 
+def surprise_of(nll: float) -> float:
+    """Surprise in [0, 1) from the model itself: 1 - exp(-nll), one less the geometric mean of its token probabilities.
+
+    nll: mean negative log-likelihood of the answer's tokens under the incumbent, in nats.
+    """
+    return 1.0 - math.exp(-max(0.0, nll))
+
+
+def with_surprise(salience: Mapping[str, float], value: float, weights: Mapping[str, float]) -> dict[str, float]:
+    """The same salience with another surprise, and the total that follows."""
+    dimensions = {**salience, "surprise": round(value, 6)}
+    return {**dimensions, "total": round(total(dimensions, weights), 6)}
+
+
 class Scorer:
     """Scores exchanges one after another and remembers what it saw."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from edge_sleep.checkpoint import store
@@ -12,6 +14,7 @@ from edge_sleep.data.augment.rewording import Wording
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.experience import Experience
 from edge_sleep.data.ingest import ingest as read_transcripts
+from edge_sleep.data.salience import with_surprise
 from edge_sleep.errors import IntegrityError, Outcome
 from edge_sleep.model.identity import own as own_name
 from edge_sleep.stages.context import Night, interrupted
@@ -63,7 +66,7 @@ def select(night: Night, buffer: Buffer) -> str | None:
     if len(new) < config.data.min_new and not night.request.force:
         return (f"{len(new)} new experiences, and a night is worth it from {config.data.min_new} on "
                 "(data.min_new; --force to sleep on them anyway)")
-    night.experiences = new
+    night.experiences = new = _surprised(night, new)
     night.examples = tonight.compose(new, earlier, config, base_folder=night.place.folder, parent=night.parent,
                                      own_words=_own_words(night, buffer, new))
     night.data_sha256 = training_state.write_examples(night.state, night.examples)
@@ -83,15 +86,33 @@ def select(night: Night, buffer: Buffer) -> str | None:
     return None
 
 
+def _surprised(night: Night, new: list[Experience]) -> list[Experience]:
+    """Tonight's choice, its surprise measured by the model where that is wanted; what is stored keeps the counts' form."""
+    found: dict[str, float] = {}
+    if night.config.salience.by_model and not night.request.dry_run:
+        from edge_sleep.evaluate.surprise import surprises
+
+        found = surprises(night.base, night.device, night.config, night.parent_folder, new, _for_a_tenth(night))
+        night.events("surprise", by_model=len(found), by_counts=len(new) - len(found))
+    night.record["data"]["surprise"] = {"model": len(found), "counts": len(new) - len(found)}
+    weights = night.config.salience.weights
+    return [replace(item, salience=with_surprise(item.salience, found[item.id], weights)) if item.id in found else item
+            for item in new]
+
+
+def _for_a_tenth(night: Night) -> Callable[[], bool]:
+    """Whether there is time left: a tenth of the night from now on, and nobody wants the device."""
+    until = night.clock.monotonic() + night.config.budget.time / 10
+    return lambda: night.clock.monotonic() < until and interrupted(night) is None
+
+
 def _own_words(night: Night, buffer: Buffer, new: list[Experience]) -> dict[str, list[Wording]]:
     """The model's own wordings of tonight's prompts, where they are wanted, within a tenth of the night."""
     if not night.config.data.self_paraphrase or night.request.dry_run:
         return {}
     from edge_sleep.evaluate.rewriting import rewrite
 
-    until = night.clock.monotonic() + night.config.budget.time / 10
-    found = rewrite(night.base, night.device, night.config, night.parent_folder, new,
-                    buffer.memory, lambda: night.clock.monotonic() < until and interrupted(night) is None)
+    found = rewrite(night.base, night.device, night.config, night.parent_folder, new, buffer.memory, _for_a_tenth(night))
     night.events("rewritten", asked=len(new) * night.config.data.self_paraphrase, kept=sum(map(len, found.values())))
     return found
 

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.experience import Exchange
 from edge_sleep.data.phrases import hits
-from edge_sleep.data.salience import DIMENSIONS, Scorer, total
+from edge_sleep.data.salience import DIMENSIONS, Scorer, surprise_of, total, with_surprise
 from edge_sleep.data.words import words
 
 EQUAL = dict.fromkeys(DIMENSIONS, 0.2)
@@ -115,3 +117,15 @@ def test_total_is_the_weighted_mean():
     dimensions = dict(zip(DIMENSIONS, (1.0, 0.0, 0.5, 0.5, 0.5), strict=True))
     assert total(dimensions, {**EQUAL, "surprise": 1.0, "novelty": 1.0}) == pytest.approx((1 + 0.3) / 2.6)
     assert total(dimensions, dict.fromkeys(DIMENSIONS, 0.0)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("nll", "expected"), [(0.0, 0.0), (-1e-9, 0.0), (math.log(2), 0.5), (50.0, 1.0)])
+def test_surprise_of_a_model_is_what_its_probabilities_lack(nll, expected):
+    assert surprise_of(nll) == pytest.approx(expected)
+
+
+def test_another_surprise_moves_the_total_by_its_weight():
+    weights = dict.fromkeys(DIMENSIONS, 0.2)
+    before = {**dict.fromkeys(DIMENSIONS, 0.4), "total": 0.4}
+    assert with_surprise(before, 0.9, weights) == {**before, "surprise": 0.9, "total": 0.5}
+    assert with_surprise(before, 0.9, {**weights, "surprise": 0.0})["total"] == 0.4
