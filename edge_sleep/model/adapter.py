@@ -32,8 +32,8 @@ def attach_new(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    settings = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets(lora.targets),
-                          lora_dropout=lora.dropout, use_rslora=lora.rslora, bias="none", task_type="CAUSAL_LM")
+    settings = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets(lora.targets), lora_dropout=lora.dropout,
+                          use_rslora=lora.rslora, use_dora=lora.dora, bias="none", task_type="CAUSAL_LM")
     try:
         return get_peft_model(model, settings)
     except ValueError as error:

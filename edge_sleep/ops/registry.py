@@ -1,0 +1,86 @@
+"""Which implementation each operation of a training step uses on a device, and why.
+
+The first of a row that suits is taken. A kernel of our own goes to the front of its row, with what must be there for it.
+Nothing here loads torch: an implementation is imported when it is chosen.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where an operation runs. device: "cpu" or "cuda"; dtype: of the activations."""
+
+    device: str
+    dtype: str
+
+
+def anywhere(site: Site) -> str | None:
+    """No condition."""
+    return None
+
+
+def on_cpu(site: Site) -> str | None:
+    return None if site.device == "cpu" else f"made for a CPU, not for {site.device}"
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """`where` is module:function, empty where the library's own code stays; `refuses(site)` says why it cannot serve there."""
+
+    name: str
+    where: str
+    reason: str
+    refuses: Callable[[Site], str | None] = anywhere
+
+    def load(self) -> Any:
+        """The function itself. Imports its module."""
+        module, _, function = self.where.partition(":")
+        return getattr(import_module(module), function)
+
+
+@dataclass(frozen=True)
+class Choice:
+    op: str
+    implementation: Implementation
+    reason: str
+
+    @property
+    def own(self) -> bool:
+        """Whether code of ours takes the place of the library's."""
+        return bool(self.implementation.where)
+
+
+OPS: dict[str, tuple[Implementation, ...]] = {
+    "linear_cross_entropy": (
+        Implementation("tiled", "edge_sleep.ops.loss:chunked_cross_entropy",
+                       "chunks of supervised tokens, tiles of the vocabulary: never all logits, the gradient made on the way"),),
+    "lora_linear": (
+        Implementation("one step", "edge_sleep.ops.lora:lora_linear",
+                       "4-bit weight and adapter in one step of autograd: no float32 copy of the input"),),
+    "frozen_linear": (
+        Implementation("one step", "edge_sleep.ops.lora:frozen_linear", "the 4-bit weight is made readable once per use"),),
+    "attention": (
+        Implementation("blocked", "edge_sleep.ops.attention:blocked_attention",
+                       "blocks of queries in plain matrix products: twice to three times as fast as sdpa on a CPU", on_cpu),
+        Implementation("sdpa", "", "PyTorch's own fused kernel")),
+    "rms_norm": (
+        Implementation("one step", "edge_sleep.ops.elementwise:rms_norm", "keeps the input alone, no float32 copies"),),
+    "swiglu": (
+        Implementation("one step", "edge_sleep.ops.elementwise:swiglu", "keeps gate and up alone, and works in their place"),),
+}
+
+
+def choose(op: str, site: Site) -> Choice:
+    """The implementation of `op` at `site`, with its reason and why others before it were passed over."""
+    passed = []
+    for implementation in OPS[op]:
+        why_not = implementation.refuses(site)
+        if why_not is None:
+            return Choice(op, implementation, "; ".join([implementation.reason, *passed]))
+        passed.append(f"not {implementation.name}: {why_not}")
+    raise LookupError(f"nothing implements {op} on {site}: {'; '.join(passed)}")
