@@ -12,10 +12,10 @@ from enum import Enum
 from typing import Any
 
 from edge_sleep.config import Train
-from edge_sleep.data.dataset import TokenisedExample, collate, epoch_order
+from edge_sleep.data.dataset import TokenisedExample, epoch_order
 from edge_sleep.errors import DoesNotFit, ModelError
+from edge_sleep.train.gradient import attempt
 from edge_sleep.train.schedule import rate_at
-from edge_sleep.train.shrink import give_back, out_of_memory, parts
 from edge_sleep.train.state import Progress
 
 
@@ -48,15 +48,15 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
           on_step: Callable[[Progress, int, float], None] = lambda progress, steps, rate: None,
           on_shrink: Callable[[Progress, str], None] = lambda progress, who: None,
           monotonic: Callable[[], float], state_every: float, first_step_seconds: float = 0.0, packed: bool = False,
-          split: int = 1) -> Training:
+          micro_batch: int | None = None) -> Training:
     """Train the adapter in `model` on `examples`.
 
-    loss_of(model, batch, denominator): differentiable loss of one micro-batch, in nats per unit of weight.
+    loss_of(model, batch, denominator): differentiable loss of one forward's examples, in nats per unit of weight.
     may_step(step_seconds): None to go on, or the reason to stop before the next optimiser step.
     first_step_seconds: what a step takes until one has been timed; the plan's figure.
     packed: short examples share rows; the same batches, laid out otherwise.
-    split: parts of each micro-batch, one after another, from the first step on.
-    on_shrink(progress, who): memory ran out, and the step is tried again in `progress.split` parts.
+    micro_batch: examples per forward from the first step on, whatever settings.micro_batch made of the order of data.
+    on_shrink(progress, who): memory ran out, and the step is tried again with `progress.micro_batch` examples per forward.
     save / restore: full state out and in; restore None begins at step 0.
     Raises ModelError where nothing is trainable, gradients do not arrive, or the loss is not finite; DoesNotFit
     where memory runs out with one example at a time.
@@ -69,7 +69,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     device = next(iter(parameters.values())).device
     optimiser = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate,
                                   weight_decay=settings.weight_decay, foreach=False)
-    progress = restore(parameters, optimiser) if restore else Progress(split=split)
+    progress = restore(parameters, optimiser) if restore else Progress(micro_batch=micro_batch or settings.micro_batch)
     planned = planned_steps(examples, settings)
     model.train()
     last_saved = monotonic()
@@ -91,15 +91,16 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
                 return finish(reason)
             began = monotonic()
             group = batches[progress.batch:progress.batch + settings.grad_accum_steps]
-            step_loss, who = _attempt(model, examples, group, pad, packed, loss_of, device, progress.split)
+            step = [index for batch in group for index in batch]
+            step_loss, who = attempt(model, examples, step, pad, packed, loss_of, device, progress.micro_batch)
             if who is not None:
                 optimiser.zero_grad(set_to_none=True)
-                most = max(map(len, group))
-                if progress.split >= most:
+                most = min(progress.micro_batch, len(step))
+                if most == 1:
                     save(parameters, optimiser, progress)
                     raise DoesNotFit(f"memory ran out ({who}) at step {progress.step + 1} with one example at a time",
                                      "lower data.max_tokens or train.loss_chunk, or free memory; the state is saved")
-                progress.split = min(2 * progress.split, most)
+                progress.micro_batch = -(-most // 2)
                 on_shrink(progress, who)
                 continue
 
@@ -117,7 +118,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             optimiser.zero_grad(set_to_none=True)
             # ------------------------------------------------------------------------------------
 
-            taken = [examples[index] for batch in group for index in batch]
+            taken = [examples[index] for index in step]
             progress.step += 1
             progress.batch += len(group)
             progress.tokens += sum(len(example.ids) for example in taken)
@@ -137,43 +138,6 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
         if sum(recent) / len(recent) < settings.loss_floor and progress.epoch < epochs and progress.cooling is None:
             progress.cooling, epochs = progress.step, progress.epoch + 1
     return finish(Stop.FINISHED if progress.cooling is None else Stop.LOSS_FLOOR)
-
-
-def _attempt(model: Any, examples: Sequence[TokenisedExample], group: list[list[int]], pad: int, packed: bool,
-             loss_of: Callable[[Any, dict, float], Any], device: Any, split: int) -> tuple[float, str | None]:
-    """(loss of the step, None), or who ran out of memory, with the random state as it was before."""
-    import torch
-
-    chance = torch.get_rng_state()
-    chance_gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-    try:
-        return _accumulate(model, examples, group, pad, packed, loss_of, device, split), None
-    except (RuntimeError, MemoryError, OSError) as error:
-        who = out_of_memory(error)
-        if who is None:
-            raise
-    # Outside the handler: the error's traceback would keep the failed step's tensors alive.
-    give_back()
-    torch.set_rng_state(chance)
-    if chance_gpu is not None:
-        torch.cuda.set_rng_state(chance_gpu)
-    return math.nan, who
-
-
-def _accumulate(model: Any, examples: Sequence[TokenisedExample], group: list[list[int]], pad: int, packed: bool,
-                loss_of: Callable[[Any, dict, float], Any], device: Any, split: int) -> float:
-    """Backward of every micro-batch of one step, each in `split` parts where memory ran out before.
-
-    The denominator spans the step, so the sum of all parts is its mean: the same gradient in any number of parts.
-    """
-    denominator = sum(examples[index].weight * examples[index].supervised for batch in group for index in batch)
-    total = 0.0
-    for batch in (part for whole in group for part in parts(whole, split)):
-        tensors = {name: value.to(device) for name, value in collate([examples[i] for i in batch], pad, packed).items()}
-        loss = loss_of(model, tensors, denominator)
-        loss.backward()
-        total += loss.item()
-    return total
 
 
 def _check_gradients(parameters: dict[str, Any]) -> None:

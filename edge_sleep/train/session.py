@@ -79,7 +79,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
            reserved: Callable[[float], float], interrupted: Callable[[], str | None]) -> TrainingResult:
     import torch
 
-    settings, split = _settings(folder, config, plan)
+    settings, micro_batch = _settings(folder, config, plan)
     loaded = load(base, device)
     events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how)
     objective.prepare_for_training(loaded.model, settings.checkpointing)
@@ -116,7 +116,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
                remaining_seconds=round(left, 1))
 
     def on_shrink(progress: state.Progress, who: str) -> None:
-        events("shrunk", step=progress.step, micro_batch=-(-settings.micro_batch // progress.split),
+        events("shrunk", step=progress.step, micro_batch=progress.micro_batch,
                reason=f"out of memory: {who}")
 
     before = read_json(saved / "progress.json", "training state")["seconds"] if saved else 0.0
@@ -127,7 +127,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
         save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),
         restore=(lambda parameters, optimiser: state.restore(saved, parameters, optimiser)) if saved else None,
         on_step=on_step, on_shrink=on_shrink, monotonic=clock.monotonic, state_every=settings.state_every, packed=packed,
-        split=split, first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
+        micro_batch=micro_batch, first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
     progress = training.progress
     result = TrainingResult(
         TrainingStop.FINISHED, "",
@@ -136,8 +136,9 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
                "loss_last": statistics.fmean(progress.losses[-max(1, training.steps // settings.epochs):])
                if progress.losses else None,
                "stop_reason": training.stop.value,
-               "micro_batch": -(-settings.micro_batch // progress.split),
-               "grad_accum_steps": settings.grad_accum_steps * progress.split, "learning_rate": settings.learning_rate},
+               "micro_batch": progress.micro_batch,
+               "grad_accum_steps": -(-settings.examples_per_step // progress.micro_batch),
+               "learning_rate": settings.learning_rate},
         measured={"load_seconds": round(loaded.load_seconds, 3),
                   "step_seconds_p50": round(statistics.median(times), 4) if times else None,
                   "tokens_per_second": round(progress.tokens / progress.seconds, 1) if progress.seconds else None,
@@ -162,13 +163,13 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
 
 
 def _settings(folder: Path, config: Config, plan: Plan) -> tuple[Train, int]:
-    """(tonight's training settings, parts of a micro-batch); an interrupted night keeps them, whatever is free now."""
+    """(tonight's training settings, examples per forward); an interrupted night keeps them, whatever is free now."""
     file = folder / "training.json"
     if not file.is_file():
         write_json(file, asdict(plan.fit))
     fit = read_json(file, "training settings")
-    split = fit.pop("split", 1)
-    return config.train.model_copy(update=fit), split
+    micro_batch = fit.pop("micro_batch")         # the order of data is made of the configured one
+    return config.train.model_copy(update=fit), micro_batch
 
 
 def _keep_part(model, before: dict, keep: float) -> None:

@@ -25,7 +25,7 @@ class Progress:
     batch: int = 0                      # micro-batches taken in this epoch
     tokens: int = 0
     supervised_tokens: int = 0
-    split: int = 1                      # parts of each micro-batch: more where memory ran out
+    micro_batch: int = 1                # examples per forward: fewer where memory ran out
     cooling: int | None = None          # the step from which the rate falls for good: this epoch is the last
     seconds: float = 0.0                # spent stepping, over all runs of this night
     losses: list[float] = field(default_factory=list)
