@@ -199,6 +199,17 @@ def test_a_conversation_takes_the_device_and_the_night_goes_on_later(first_night
     assert resumed["candidate"] == first_night[1]["candidate"], "the same weights as a night that was never disturbed"
 
 
+def test_a_device_without_bfloat16_learns_in_float16_with_a_scaled_loss(first_night, model, tmp_path, monkeypatch):
+    from edge_sleep.device import detect
+
+    monkeypatch.setattr(detect, "choose", lambda: detect.Device("cpu", "cpu", "float16", "as on a card without bfloat16"))
+    micro.write_talk(tmp_path / "talk")
+    record = micro.night(tmp_path / "home", model, tmp_path / "talk")
+    assert record["outcome"] == "promoted" and record["train"]["loss_scale"] >= 1024
+    assert record["train"]["loss_last"] == pytest.approx(first_night[1]["train"]["loss_last"], rel=0.02)
+    assert first_night[1]["train"]["loss_scale"] is None
+
+
 def test_a_budget_shorter_than_loading_says_so_and_stays_resumable(first_night, model, tmp_path):
     micro.write_talk(tmp_path / "talk")
     record = micro.night(tmp_path / "home", model, tmp_path / "talk", "budget.time=0.05s")

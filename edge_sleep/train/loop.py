@@ -14,7 +14,8 @@ from typing import Any
 from edge_sleep.config import Train
 from edge_sleep.data.dataset import TokenisedExample, epoch_order
 from edge_sleep.errors import DoesNotFit, ModelError
-from edge_sleep.train.gradient import attempt
+from edge_sleep.train import scaling
+from edge_sleep.train.gradient import Attempt, attempt, check
 from edge_sleep.train.schedule import rate_at
 from edge_sleep.train.state import Progress
 
@@ -47,8 +48,9 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
           save: Callable[[dict, Any, Progress], None], restore: Callable[[dict, Any], Progress] | None = None,
           on_step: Callable[[Progress, int, float], None] = lambda progress, steps, rate: None,
           on_shrink: Callable[[Progress, str], None] = lambda progress, who: None,
+          on_rescale: Callable[[Progress], None] = lambda progress: None,
           monotonic: Callable[[], float], state_every: float, first_step_seconds: float = 0.0, packed: bool = False,
-          micro_batch: int | None = None) -> Training:
+          micro_batch: int | None = None, first_scale: float = 1.0) -> Training:
     """Train the adapter in `model` on `examples`.
 
     loss_of(model, batch, denominator): differentiable loss of one forward's examples, in nats per unit of weight.
@@ -57,6 +59,8 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     packed: short examples share rows; the same batches, laid out otherwise.
     micro_batch: examples per forward from the first step on, whatever settings.micro_batch made of the order of data.
     on_shrink(progress, who): memory ran out, and the step is tried again with `progress.micro_batch` examples per forward.
+    first_scale: of the loss (train/scaling.py); at 1 it stays, and a gradient that is not finite ends the training.
+    on_rescale(progress): a step overflowed, and is tried again at `progress.scale`.
     save / restore: full state out and in; restore None begins at step 0.
     Raises ModelError where nothing is trainable, gradients do not arrive, or the loss is not finite; DoesNotFit
     where memory runs out with one example at a time.
@@ -69,7 +73,8 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     device = next(iter(parameters.values())).device
     optimiser = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate,
                                   weight_decay=settings.weight_decay, foreach=False)
-    progress = restore(parameters, optimiser) if restore else Progress(micro_batch=micro_batch or settings.micro_batch)
+    progress = restore(parameters, optimiser) if restore else Progress(
+        micro_batch=micro_batch or settings.micro_batch, scale=first_scale)
     planned = planned_steps(examples, settings)
     model.train()
     last_saved = monotonic()
@@ -80,6 +85,24 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
         if reason is not Stop.FINISHED and reason is not Stop.LOSS_FLOOR:
             save(parameters, optimiser, progress)
         return Training(reason, progress, planned)
+
+    def gentler(failed: Attempt, examples_of_step: int) -> None:
+        """The same step will be tried again, with fewer examples per forward or at a lower scale; or nothing is left to try."""
+        if failed.who is not None:
+            most = min(progress.micro_batch, examples_of_step)
+            if most == 1:
+                save(parameters, optimiser, progress)
+                raise DoesNotFit(f"memory ran out ({failed.who}) at step {progress.step + 1} with one example at a time",
+                                 "lower data.max_tokens or train.loss_chunk, or free memory; the state is saved")
+            progress.micro_batch = -(-most // 2)
+            on_shrink(progress, failed.who)
+            return
+        less = scaling.lowered(progress.scale) if first_scale != 1.0 else None
+        if not math.isfinite(failed.loss) or less is None:
+            raise ModelError(f"loss {failed.loss} at step {progress.step + 1}, or its gradient, is not finite",
+                             "lower train.learning_rate; the incumbent is untouched")
+        progress.scale, progress.good_steps = less, 0
+        on_rescale(progress)
 
     epochs = settings.epochs if progress.cooling is None else progress.epoch + 1
     while progress.epoch < epochs:
@@ -92,25 +115,15 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             began = monotonic()
             group = batches[progress.batch:progress.batch + settings.grad_accum_steps]
             step = [index for batch in group for index in batch]
-            step_loss, who = attempt(model, examples, step, pad, packed, loss_of, device, progress.micro_batch)
-            if who is not None:
+            tried = attempt(model, parameters, examples, step, pad, packed, loss_of, device, progress.micro_batch, progress.scale)
+            if not tried.good:
                 optimiser.zero_grad(set_to_none=True)
-                most = min(progress.micro_batch, len(step))
-                if most == 1:
-                    save(parameters, optimiser, progress)
-                    raise DoesNotFit(f"memory ran out ({who}) at step {progress.step + 1} with one example at a time",
-                                     "lower data.max_tokens or train.loss_chunk, or free memory; the state is saved")
-                progress.micro_batch = -(-most // 2)
-                on_shrink(progress, who)
+                gentler(tried, len(step))
                 continue
 
             # --- the optimiser step -------------------------------------------------------------
-            if progress.step == 0:
-                _check_gradients(parameters)
-            norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip)
-            if not (math.isfinite(step_loss) and torch.isfinite(norm)):
-                raise ModelError(f"loss {step_loss} at step {progress.step + 1} is not finite",
-                                 "lower train.learning_rate; the incumbent is untouched")
+            check(parameters, progress.step)
+            torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip)
             rate = rate_at(progress.step, planned, settings, progress.cooling, in_epoch)
             for group_of_parameters in optimiser.param_groups:
                 group_of_parameters["lr"] = rate
@@ -123,7 +136,9 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             progress.batch += len(group)
             progress.tokens += sum(len(example.ids) for example in taken)
             progress.supervised_tokens += sum(example.supervised for example in taken)
-            progress.losses.append(step_loss)
+            progress.losses.append(tried.loss)
+            if first_scale != 1.0:
+                progress.scale, progress.good_steps = scaling.after_a_good_step(progress.scale, progress.good_steps)
             seconds = monotonic() - began
             progress.seconds += seconds
             slowest = seconds if timed == 0 else max(seconds, 0.9 * slowest)
@@ -138,11 +153,3 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
         if sum(recent) / len(recent) < settings.loss_floor and progress.epoch < epochs and progress.cooling is None:
             progress.cooling, epochs = progress.step, progress.epoch + 1
     return finish(Stop.FINISHED if progress.cooling is None else Stop.LOSS_FLOOR)
-
-
-def _check_gradients(parameters: dict[str, Any]) -> None:
-    """Every adapter matrix must have received a gradient: 4-bit layers on a CPU can lose it silently."""
-    lost = [name for name, value in parameters.items() if value.grad is None]
-    if lost:
-        raise ModelError(f"no gradient reached {len(lost)} of {len(parameters)} adapter tensors, first {lost[0]}",
-                         "`edge-sleep doctor` tries the backward pass of bitsandbytes on this machine")

@@ -22,7 +22,7 @@ from edge_sleep.model.base import Base, context_length, load
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
 from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
-from edge_sleep.train import loop, objective, state
+from edge_sleep.train import loop, objective, scaling, state
 from edge_sleep.train.budget import Contract
 from edge_sleep.train.planner import Plan
 
@@ -97,6 +97,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
     events("objective", reason=f"{why}; {why_packed}", examples=len(tokenised), too_long=too_long)
     before_tonight = {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
     saved = state.latest(folder)
+    first_scale = scaling.first(base.compute_dtype)
     times: list[float] = []
     why_stopped: list[str] = []
     torch.manual_seed(settings.seed)
@@ -119,6 +120,9 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
         events("shrunk", step=progress.step, micro_batch=progress.micro_batch,
                reason=f"out of memory: {who}")
 
+    def on_rescale(progress: state.Progress) -> None:
+        events("rescaled", step=progress.step, loss_scale=progress.scale, reason="a gradient did not fit float16")
+
     before = read_json(saved / "progress.json", "training state")["seconds"] if saved else 0.0
     if saved:
         events("resume", state="restored", step=saved.name)
@@ -126,8 +130,9 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
         model, tokenised, settings, pad=loaded.tokenizer.pad_token_id, loss_of=loss_of, may_step=may_step,
         save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),
         restore=(lambda parameters, optimiser: state.restore(saved, parameters, optimiser)) if saved else None,
-        on_step=on_step, on_shrink=on_shrink, monotonic=clock.monotonic, state_every=settings.state_every, packed=packed,
-        micro_batch=micro_batch, first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
+        on_step=on_step, on_shrink=on_shrink, on_rescale=on_rescale, monotonic=clock.monotonic, state_every=settings.state_every,
+        packed=packed, first_scale=first_scale, micro_batch=micro_batch,
+        first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
     progress = training.progress
     result = TrainingResult(
         TrainingStop.FINISHED, "",
@@ -138,7 +143,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
                "stop_reason": training.stop.value,
                "micro_batch": progress.micro_batch,
                "grad_accum_steps": -(-settings.examples_per_step // progress.micro_batch),
-               "learning_rate": settings.learning_rate},
+               "learning_rate": settings.learning_rate, "loss_scale": progress.scale if first_scale != 1.0 else None},
         measured={"load_seconds": round(loaded.load_seconds, 3),
                   "step_seconds_p50": round(statistics.median(times), 4) if times else None,
                   "tokens_per_second": round(progress.tokens / progress.seconds, 1) if progress.seconds else None,

@@ -26,6 +26,8 @@ class Progress:
     tokens: int = 0
     supervised_tokens: int = 0
     micro_batch: int = 1                # examples per forward: fewer where memory ran out
+    scale: float = 1.0                  # of the loss while it is differentiated (float16)
+    good_steps: int = 0                 # in a row at this scale
     cooling: int | None = None          # the step from which the rate falls for good: this epoch is the last
     seconds: float = 0.0                # spent stepping, over all runs of this night
     losses: list[float] = field(default_factory=list)
