@@ -93,3 +93,17 @@ def check(parameters: Mapping[str, Any], step: int) -> None:
     if empty:
         raise ModelError(f"the gradient of {len(empty)} of {len(parameters)} adapter tensors is zero at step 2, first {empty[0]}",
                          "name modules that take part in the answer: `--set lora.targets=q_proj,v_proj`")
+
+
+def check_moved(before: Mapping[str, Any], parameters: Mapping[str, Any], steps: int) -> None:
+    """ModelError where training left a tensor as it was, after `steps` optimiser steps from `before`.
+
+    One step from a fresh adapter moves every B and no A: the gradient of A is a multiple of B, which is zero.
+    """
+    import torch
+
+    excused = {name for name in before if steps == 1 and "lora_A" in name and not before[name.replace("lora_A", "lora_B")].any()}
+    still = [name for name, value in parameters.items() if torch.equal(value, before[name]) and name not in excused]
+    if still:
+        raise ModelError(f"training left {len(still)} of {len(parameters)} adapter tensors as they were, first {still[0]}",
+                         "raise train.learning_rate, or name other modules with lora.targets; the incumbent is untouched")

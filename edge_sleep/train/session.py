@@ -16,13 +16,13 @@ from edge_sleep.config import Config, Train
 from edge_sleep.data.dataset import tokenise_all
 from edge_sleep.data.experience import Example
 from edge_sleep.device.detect import Device
-from edge_sleep.errors import DoesNotFit, ModelError
+from edge_sleep.errors import DoesNotFit
 from edge_sleep.model import adapter
 from edge_sleep.model.base import Base, context_length, load
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
 from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
-from edge_sleep.train import loop, objective, scaling, state
+from edge_sleep.train import gradient, loop, objective, scaling, state
 from edge_sleep.train.budget import Contract
 from edge_sleep.train.planner import Plan
 
@@ -162,6 +162,8 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
         result.stop = TrainingStop.INTERRUPTED
         result.reason = f"{why_stopped[0]}; {progress.step} of {training.steps} steps are done and saved"
     else:
+        gradient.check_moved(before_tonight, {name: value for name, value in model.named_parameters() if value.requires_grad},
+                             progress.step)
         _keep_part(model, before_tonight, settings.keep)
         _stage(model, folder, base, parent)
     return result
@@ -200,8 +202,6 @@ def _stage(model, folder: Path, base: Base, parent: Path | None) -> None:
         shutil.rmtree(staged, ignore_errors=True)
         adapter.save(model, staged, base.place.source)
         identity = adapter.content_id(staged, base.sha256)
-        if parent is not None and identity == parent.name:
-            raise ModelError("training left every weight as it was: the adapter did not move")
         plan = read_json(folder / "plan.json", "plan")
         manifest.write(staged, adapter_id=identity, base=base.entry(), parent=parent.name if parent else None,
                        night=folder.parent.name, created=Clock().stamp(),
