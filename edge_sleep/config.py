@@ -145,6 +145,8 @@ class Train(Section):
     state_every: Duration = Field(60.0, description="time between two saves of the full training state")
     loss_floor: float = Field(0.005, ge=0, description="mean loss of an epoch that makes the next one the last: "
                               "memorised, not learned")
+    patience: int = Field(0, ge=0, description="epochs in which the loss on held-out conversations does not fall before one "
+                          "last epoch of falling rate; 0 does not watch it")
     seed: int = Field(20260117, description="seed of data order, initialisation and dropout")
     threads: int = Field(0, ge=0, description="CPU threads of torch; 0 leaves the machine's default")
 

@@ -16,6 +16,7 @@ from edge_sleep.data.dataset import TokenisedExample, epoch_order
 from edge_sleep.errors import DoesNotFit, ModelError
 from edge_sleep.train import scaling
 from edge_sleep.train.gradient import Attempt, attempt, check
+from edge_sleep.train.held_out import mean_loss, stalled
 from edge_sleep.train.schedule import rate_at
 from edge_sleep.train.state import Progress
 
@@ -28,6 +29,7 @@ class Stop(str, Enum):
     PREEMPTED = "preempted"
     SIGNAL = "signal"
     LOSS_FLOOR = "loss_floor"
+    HELD_OUT = "held_out"
 
 
 @dataclass
@@ -49,6 +51,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
           on_step: Callable[[Progress, int, float], None] = lambda progress, steps, rate: None,
           on_shrink: Callable[[Progress, str], None] = lambda progress, who: None,
           on_rescale: Callable[[Progress], None] = lambda progress: None,
+          on_held_out: Callable[[Progress], None] = lambda progress: None, held_out: Sequence[TokenisedExample] = (),
           monotonic: Callable[[], float], state_every: float, first_step_seconds: float = 0.0, packed: bool = False,
           micro_batch: int | None = None, first_scale: float = 1.0) -> Training:
     """Train the adapter in `model` on `examples`.
@@ -61,6 +64,8 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     on_shrink(progress, who): memory ran out, and the step is tried again with `progress.micro_batch` examples per forward.
     first_scale: of the loss (train/scaling.py); at 1 it stays, and a gradient that is not finite ends the training.
     on_rescale(progress): a step overflowed, and is tried again at `progress.scale`.
+    held_out: examples that settings.patience watches: their loss before training and behind each epoch (on_held_out), which
+    where it no longer falls makes the next epoch the last, of a falling rate.
     save / restore: full state out and in; restore None begins at step 0.
     Raises ModelError where nothing is trainable, gradients do not arrive, or the loss is not finite; DoesNotFit
     where memory runs out with one example at a time.
@@ -82,7 +87,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     timed = 0
 
     def finish(reason: Stop) -> Training:
-        if reason is not Stop.FINISHED and reason is not Stop.LOSS_FLOOR:
+        if reason in (Stop.DEADLINE, Stop.PREEMPTED, Stop.SIGNAL):
             save(parameters, optimiser, progress)
         return Training(reason, progress, planned)
 
@@ -104,6 +109,14 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
         progress.scale, progress.good_steps = less, 0
         on_rescale(progress)
 
+    def watch() -> None:
+        progress.held_out.append(mean_loss(model, held_out, pad=pad, packed=packed, loss_of=loss_of, device=device,
+                                           micro_batch=progress.micro_batch))
+        on_held_out(progress)
+
+    watched = bool(settings.patience and held_out)
+    if watched and not progress.held_out:
+        watch()
     epochs = settings.epochs if progress.cooling is None else progress.epoch + 1
     while progress.epoch < epochs:
         batches = epoch_order(examples, settings.micro_batch, settings.seed, progress.epoch)
@@ -147,9 +160,17 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             if monotonic() - last_saved >= state_every:
                 save(parameters, optimiser, progress)
                 last_saved = monotonic()
+        if watched:
+            # Forward only: a step of as many examples takes longer.
+            reason = may_step(slowest * len(held_out) / settings.examples_per_step)
+            if reason is not None:
+                return finish(reason)
+            watch()
         recent = progress.losses[-max(1, planned // settings.epochs):]
         progress.epoch += 1
         progress.batch = 0
-        if sum(recent) / len(recent) < settings.loss_floor and progress.epoch < epochs and progress.cooling is None:
-            progress.cooling, epochs = progress.step, progress.epoch + 1
-    return finish(Stop.FINISHED if progress.cooling is None else Stop.LOSS_FLOOR)
+        enough = (Stop.LOSS_FLOOR if sum(recent) / len(recent) < settings.loss_floor else
+                  Stop.HELD_OUT if stalled(progress.held_out, settings.patience) else None)
+        if enough is not None and progress.epoch < epochs and progress.cooling is None:
+            progress.cooling, progress.cooling_for, epochs = progress.step, enough.value, progress.epoch + 1
+    return finish(Stop.FINISHED if progress.cooling_for is None else Stop(progress.cooling_for))
