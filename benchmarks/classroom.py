@@ -64,7 +64,7 @@ class Morning:
 
     def __init__(self, home: Path, configuration: config.Config):
         place = base_model.resolve(configuration.companion.model)
-        device = detect.choose()
+        device = base_model.settled(Home(home), detect.choose())
         sha256, _ = base_model.fingerprint(place)
         loaded = base_model.load(base_model.Base(place, sha256, device.compute_dtype), device)
         self.tokenizer, self.system_prompt = loaded.tokenizer, configuration.companion.system_prompt

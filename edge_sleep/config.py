@@ -49,6 +49,8 @@ class Companion(Section):
     allow_download: bool = Field(False, description="let the hub be asked for a model that is not on this disk")
     system_prompt: str = Field("You are a companion who learns from the people who talk with you.",
                                description="the one system prompt, for training, judging and serving alike")
+    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="type of the arithmetic, settled with the home's first night; auto is bfloat16 where it is native")
     companion_names: tuple[str, ...] = Field(("SAGE", "assistant"), description="speakers whose words are learned")
     teacher_names: tuple[str, ...] = Field(("Claude", "Teacher", "Dennis", "user", "human", "thor"),
                                            description="speakers who prompt; their words are never learned")

@@ -41,7 +41,7 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
     home.make()
     with hold(home.night_lock, "a night"), Signals() as signals:
         store.rebuild(home)
-        device = detect.choose()
+        device = base_model.settled(home, detect.choose(config.companion.compute_dtype))
         place = base_model.resolve(config.companion.model, config.companion.allow_download)
         unfinished = None if request.dry_run else ends.unfinished(home)
         identity = unfinished or night_id(home.nights, clock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,13 @@ def declare(home: Home, place: BaseSource, device: Device, created: str) -> Base
     write_json(home.base, {"format": 1, "source": place.source, "sha256": sha256, "files": files,
                            "quantisation": QUANTISATION, "compute_dtype": device.compute_dtype, "created": created})
     return Base(place, sha256, device.compute_dtype, home.cache)
+
+
+def settled(home: Home, device: Device) -> Device:
+    """The device with the arithmetic this home's base was declared with, where it has been."""
+    if not home.base.is_file():
+        return device
+    return replace(device, compute_dtype=read_json(home.base, "base record")["compute_dtype"])
 
 
 @dataclass

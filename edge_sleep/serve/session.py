@@ -96,7 +96,7 @@ def load_current(home: Home, config: Config, *, max_new_tokens: int = 200) -> Se
         base = _undeclared(home, config)
     else:
         place = base_model.resolve(config.companion.model, config.companion.allow_download)
-        base = base_model.declare(home, place, detect.choose(), Clock().stamp())
+        base = base_model.declare(home, place, detect.choose(config.companion.compute_dtype), Clock().stamp())
     good, problems = store.last_good(home) if home.current.is_file() else (None, [])
     loaded = base_model.load(base, detect.choose())
     model: Any = loaded.model
@@ -112,4 +112,4 @@ def _undeclared(home: Home, config: Config) -> base_model.Base:
         raise UsageError(f"there is no home at {home.root}", "run a night first, or name another --home")
     place = base_model.resolve(config.companion.model, config.companion.allow_download)
     sha256, _ = base_model.fingerprint(place)
-    return base_model.Base(place, sha256, detect.choose().compute_dtype)
+    return base_model.Base(place, sha256, detect.choose(config.companion.compute_dtype).compute_dtype)

@@ -70,7 +70,7 @@ def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
         with Buffer(home.experiences) as buffer:
             new, earlier, _ = tonight.choose(buffer, config)
         lesson = tonight.compose(new, earlier, config, base_folder=place.folder, parent=store.incumbent(home)) if new else []
-    planned = forecast.forecast(home, config, place, detect.choose(), known, lesson)
+    planned = forecast.forecast(home, config, place, base_model.settled(home, detect.choose(config.companion.compute_dtype)), known, lesson)
     ready = "yes" if len(new) >= config.data.min_new else "no"
     return planned.as_json() | {"choices": [
         {"name": "night", "value": ready, "reason": f"{len(new)} new experiences, {config.data.min_new} are needed"},

@@ -22,7 +22,7 @@ from edge_sleep.model.base import Base, context_length, load
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
 from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
-from edge_sleep.train import gradient, loop, objective, scaling, state
+from edge_sleep.train import blocks, gradient, loop, objective, scaling, state
 from edge_sleep.train.budget import Contract
 from edge_sleep.train.planner import Plan
 
@@ -101,7 +101,9 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
     watched, _ = tokenise_all(loaded.tokenizer, _watched(folder, settings, held_out), config.companion.system_prompt, longest)
     if settings.patience and not watched:
         why += "; no conversation is held out (data.held_out), so train.patience watches none"
-    events("objective", reason=f"{why}; {why_packed}", examples=len(tokenised), too_long=too_long)
+    # After the packing trial, which compares bits: blocked attention centres keys over a whole row.
+    swaps = blocks.make_lean(model, checkpointing=settings.checkpointing)
+    events("objective", reason=f"{why}; {why_packed}", ops=[str(swap) for swap in swaps], examples=len(tokenised), too_long=too_long)
     before_tonight = {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
     saved = state.latest(folder)
     first_scale = scaling.first(base.compute_dtype)
