@@ -24,6 +24,7 @@ from edge_sleep.system.home import Home
 from edge_sleep.system.lock import hold
 from edge_sleep.system.record import Recorder, night_id
 from edge_sleep.system.signals import Signals
+from edge_sleep.train import team
 from edge_sleep.train.budget import Contract
 
 __all__ = ["Request", "plan", "run"]
@@ -53,7 +54,9 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
                       Recorder(folder / "record.json", identity, clock, events), signals)
         events("night", state="resume" if unfinished else "begin", night=identity, device=device.reason)
         try:
-            return _stages(night)
+            ended = _stages(night)
+            team.dismiss(device.kind == "gpu")
+            return ended
         except EdgeSleepError as error:
             with suppress(StorageError):
                 ends.give_up(night, error.outcome, error.message, int(error.exit_code))
@@ -87,6 +90,7 @@ def _stages(night: Night) -> dict:
             if not (night.state / "candidate" / manifest.NAME).is_file():
                 with phase("train") as entry:
                     stopped = learn.train(night, plan)
+                    team.dismiss(night.device.kind == "gpu")
                     if stopped is not None:
                         entry["outcome"] = stopped[0].value
                 if stopped is not None:

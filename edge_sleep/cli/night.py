@@ -37,6 +37,12 @@ def command(
     Example: edge-sleep night --sessions transcripts/ --budget 55m
     """
     from edge_sleep.cli.progress import NightProgress
+    from edge_sleep.train import team
+    if team.helps():
+        from edge_sleep.train.helper import take_part
+        with output.libraries_to_stderr():
+            take_part()
+        raise typer.Exit(0)
     common = Common.of(home, profile, sets, as_json)
     place = common.open_home()
     given = context.transcripts(place, sessions, more)

@@ -13,6 +13,7 @@ from edge_sleep.model.base import BaseSource
 from edge_sleep.system.home import Home
 from edge_sleep.system.record import read_records
 from edge_sleep.train.planner import Plan, plan
+from edge_sleep.train.team import on_this_machine
 
 TEMPLATE_TOKENS = 40              # what a chat template and the system prompt add, about
 CHARACTERS_PER_TOKEN = 4
@@ -33,9 +34,10 @@ def forecast(home: Home, config: Config, place: BaseSource, device: Device, base
     speeds = [old["measured"]["tokens_per_second"] for old in read_records(home.nights)
               if (old["base"] or {}).get("sha256") == base_sha256 and old["measured"]["tokens_per_second"]]
     mean, most = tokens(lesson)
+    sharing = on_this_machine() if device.kind == "cpu" else 1
     return plan(shape.read(place.folder), config, examples=sum(example.epoch in (None, 0) for example in lesson),
                 mean_tokens=mean, longest=min(config.data.max_tokens, most or config.data.max_tokens),
-                device=device.kind, dtype=device.compute_dtype, available_bytes=memory.available_bytes(),
+                device=device.kind, dtype=device.compute_dtype, available_bytes=memory.available_bytes() // sharing,
                 cores=environment.cores(), measured_tokens_per_second=speeds[-1] if speeds else None)
 
 

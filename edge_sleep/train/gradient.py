@@ -9,6 +9,7 @@ from typing import Any
 from edge_sleep.data.dataset import TokenisedExample, collate
 from edge_sleep.errors import ModelError
 from edge_sleep.train.shrink import forwards, give_back, out_of_memory
+from edge_sleep.train.team import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Attempt:
 
 
 def attempt(model: Any, parameters: Mapping[str, Any], examples: Sequence[TokenisedExample], step: Sequence[int], pad: int,
-            packed: bool, loss_of: Callable[[Any, dict, float], Any], device: Any, micro_batch: int, scale: float) -> Attempt:
-    """Leave the gradient of one step in `parameters`.
+            packed: bool, loss_of: Callable[[Any, dict, float], Any], device: Any, micro_batch: int, scale: float,
+            team: Team = ALONE) -> Attempt:
+    """Leave the gradient of one step in `parameters`: the whole step's, in every process of the team.
 
     step: indices of its examples. micro_batch: examples per forward. scale: of the loss while it is differentiated;
     the gradient that is left has none.
@@ -37,16 +39,18 @@ def attempt(model: Any, parameters: Mapping[str, Any], examples: Sequence[Tokeni
     chance_gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     who, loss, norm = None, math.nan, math.nan
     try:
-        loss = _accumulate(model, examples, step, pad, packed, loss_of, device, micro_batch, scale)
+        loss = _accumulate(model, examples, step, pad, packed, loss_of, device, micro_batch, scale, team)
     except (RuntimeError, MemoryError, OSError) as error:
         who = out_of_memory(error)
         if who is None:
             raise
-    if who is None:
-        norm = _unscale(parameters, scale)
-    else:
-        # Outside the handler: the error's traceback would keep the failed step's tensors alive.
+    # Outside the handler: the error's traceback would keep the failed step's tensors alive.
+    if who is not None:
         give_back()
+    who = team.first_said(who, device)
+    if who is None:
+        loss = team.sum_gradients(parameters, loss, device)
+        norm = _unscale(parameters, scale)
     tried = Attempt(loss, norm, who)
     if not tried.good:
         torch.set_rng_state(chance)
@@ -56,11 +60,13 @@ def attempt(model: Any, parameters: Mapping[str, Any], examples: Sequence[Tokeni
 
 
 def _accumulate(model: Any, examples: Sequence[TokenisedExample], step: Sequence[int], pad: int, packed: bool,
-                loss_of: Callable[[Any, dict, float], Any], device: Any, micro_batch: int, scale: float) -> float:
-    """Backward of every forward of one step. The denominator spans the step, so that the sum of all is its mean."""
+                loss_of: Callable[[Any, dict, float], Any], device: Any, micro_batch: int, scale: float,
+                team: Team) -> float:
+    """Backward of this process's forwards. The denominator spans the step, so that the sum of all is the step's mean."""
     denominator = sum(examples[index].weight * examples[index].supervised for index in step)
+    own = team.share(sorted(step, key=lambda index: len(examples[index].ids)))
     total = 0.0
-    for indices in forwards(step, [len(example.ids) for example in examples], micro_batch):
+    for indices in forwards(own, [len(example.ids) for example in examples], micro_batch):
         batch = collate([examples[index] for index in indices], pad, packed)
         loss = loss_of(model, {name: value.to(device) for name, value in batch.items()}, denominator / scale)
         loss.backward()

@@ -19,6 +19,7 @@ from edge_sleep.train.gradient import Attempt, attempt, check
 from edge_sleep.train.held_out import mean_loss, stalled
 from edge_sleep.train.schedule import rate_at
 from edge_sleep.train.state import Progress
+from edge_sleep.train.team import ALONE, Team
 
 
 class Stop(str, Enum):
@@ -53,7 +54,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
           on_rescale: Callable[[Progress], None] = lambda progress: None,
           on_held_out: Callable[[Progress], None] = lambda progress: None, held_out: Sequence[TokenisedExample] = (),
           monotonic: Callable[[], float], state_every: float, first_step_seconds: float = 0.0, packed: bool = False,
-          micro_batch: int | None = None, first_scale: float = 1.0) -> Training:
+          micro_batch: int | None = None, first_scale: float = 1.0, team: Team = ALONE) -> Training:
     """Train the adapter in `model` on `examples`.
 
     loss_of(model, batch, denominator): differentiable loss of one forward's examples, in nats per unit of weight.
@@ -67,6 +68,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     held_out: examples that settings.patience watches: their loss before training and behind each epoch (on_held_out), which
     where it no longer falls makes the next epoch the last, of a falling rate.
     save / restore: full state out and in; restore None begins at step 0.
+    team: the processes that share each step. The first alone is asked may_step, and alone saves; the on_... are called in each.
     Raises ModelError where nothing is trainable, gradients do not arrive, or the loss is not finite; DoesNotFit
     where memory runs out with one example at a time.
     """
@@ -86,17 +88,24 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     slowest = progress.seconds / progress.step if progress.step else first_step_seconds
     timed = 0
 
+    def keep() -> None:
+        if team.leads:
+            save(parameters, optimiser, progress)
+
+    def asked(seconds: float) -> Stop | None:
+        return team.decided(lambda: may_step(seconds))
+
     def finish(reason: Stop) -> Training:
         if reason in (Stop.DEADLINE, Stop.PREEMPTED, Stop.SIGNAL):
-            save(parameters, optimiser, progress)
+            keep()
         return Training(reason, progress, planned)
 
     def gentler(failed: Attempt, examples_of_step: int) -> None:
         """The same step will be tried again, with fewer examples per forward or at a lower scale; or nothing is left to try."""
         if failed.who is not None:
-            most = min(progress.micro_batch, examples_of_step)
+            most = min(progress.micro_batch, -(-examples_of_step // team.size))
             if most == 1:
-                save(parameters, optimiser, progress)
+                keep()
                 raise DoesNotFit(f"memory ran out ({failed.who}) at step {progress.step + 1} with one example at a time",
                                  "lower data.max_tokens or train.loss_chunk, or free memory; the state is saved")
             progress.micro_batch = -(-most // 2)
@@ -110,8 +119,8 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
         on_rescale(progress)
 
     def watch() -> None:
-        progress.held_out.append(mean_loss(model, held_out, pad=pad, packed=packed, loss_of=loss_of, device=device,
-                                           micro_batch=progress.micro_batch))
+        progress.held_out.append(team.decided(lambda: mean_loss(
+            model, held_out, pad=pad, packed=packed, loss_of=loss_of, device=device, micro_batch=progress.micro_batch)))
         on_held_out(progress)
 
     watched = bool(settings.patience and held_out)
@@ -122,13 +131,15 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
         batches = epoch_order(examples, settings.micro_batch, settings.seed, progress.epoch)
         in_epoch = math.ceil(len(batches) / settings.grad_accum_steps)
         while progress.batch < len(batches):
-            reason = may_step(slowest)
+            reason = asked(slowest)
             if reason is not None:
                 return finish(reason)
             began = monotonic()
             group = batches[progress.batch:progress.batch + settings.grad_accum_steps]
             step = [index for batch in group for index in batch]
-            tried = attempt(model, parameters, examples, step, pad, packed, loss_of, device, progress.micro_batch, progress.scale)
+            team.seed_for(settings.seed, progress.step)
+            tried = attempt(model, parameters, examples, step, pad, packed, loss_of, device, progress.micro_batch,
+                            progress.scale, team)
             if not tried.good:
                 optimiser.zero_grad(set_to_none=True)
                 gentler(tried, len(step))
@@ -158,11 +169,11 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             timed += 1
             on_step(progress, planned if progress.cooling is None else progress.cooling + in_epoch, rate)
             if monotonic() - last_saved >= state_every:
-                save(parameters, optimiser, progress)
+                keep()
                 last_saved = monotonic()
         if watched:
             # Forward only: a step of as many examples takes longer.
-            reason = may_step(slowest * len(held_out) / settings.examples_per_step)
+            reason = asked(slowest * len(held_out) / settings.examples_per_step)
             if reason is not None:
                 return finish(reason)
             watch()

@@ -7,7 +7,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from pathlib import Path
 
@@ -22,9 +22,11 @@ from edge_sleep.model.base import Base, context_length, load
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
 from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
-from edge_sleep.train import blocks, gradient, loop, objective, scaling, state
+from edge_sleep.train import blocks, gradient, loop, objective, scaling, state, team
 from edge_sleep.train.budget import Contract
+from edge_sleep.train.helper import Work
 from edge_sleep.train.planner import Plan
+from edge_sleep.train.team import Team
 
 
 class TrainingStop(str, Enum):
@@ -52,13 +54,19 @@ def train_candidate(base: Base, device: Device, config: Config, examples: list[E
     way, or None. held_out: never trained on; what train.patience watches. On TrainingStop.FINISHED
     `folder`/candidate holds the adapter with its manifest.
     """
-    import torch
+    _settings(folder, config, plan)
+    _watched(folder, config.train, held_out)
+    work = Work(base, device, config, examples, parent, folder, plan)
+    together = team.gather(device.kind == "gpu")
+    together.decided(lambda: work)
+    return _train(work, together, contract, clock, events, reserved, interrupted)
 
-    if config.train.threads:
-        torch.set_num_threads(config.train.threads)
-    with flushed_denormals():
-        return _train(base, device, config, examples, parent, folder, plan, contract, clock, events, reserved, interrupted,
-                      held_out)
+
+def share_training(work: Work, together: Team) -> None:
+    """Take part in a training that process 0 announced: the same steps, each with this process's share of its examples."""
+    clock = Clock()
+    _train(work, together, Contract(clock, clock.monotonic(), 0.0, 0.0), clock, EventLog(None, clock), lambda seconds: 0.0,
+           lambda: None)
 
 
 @contextmanager
@@ -77,14 +85,23 @@ def flushed_denormals() -> Iterator[None]:
         torch.set_flush_denormal(was)
 
 
-def _train(base: Base, device: Device, config: Config, examples: list[Example], parent: Path | None,
-           folder: Path, plan: Plan, contract: Contract, clock: Clock, events: EventLog,
-           reserved: Callable[[float], float], interrupted: Callable[[], str | None],
-           held_out: Sequence[Example]) -> TrainingResult:
+def _train(work: Work, together: Team, contract: Contract, clock: Clock, events: EventLog,
+           reserved: Callable[[float], float], interrupted: Callable[[], str | None]) -> TrainingResult:
     import torch
 
+    if work.config.train.threads:
+        torch.set_num_threads(work.config.train.threads)
+    with flushed_denormals():
+        return _train_flushed(work, together, contract, clock, events, reserved, interrupted)
+
+
+def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock, events: EventLog,
+                   reserved: Callable[[float], float], interrupted: Callable[[], str | None]) -> TrainingResult:
+    import torch
+
+    base, device, config, examples, parent, folder, plan = (getattr(work, part.name) for part in fields(work))
     settings, micro_batch = _settings(folder, config, plan)
-    loaded = load(base, device)
+    loaded = load(base, replace(device, torch_name=together.device or device.torch_name))
     events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how)
     objective.prepare_for_training(loaded.model, settings.checkpointing)
     if parent is None:
@@ -98,7 +115,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
                          "raise data.max_tokens, or use a model with a longer context")
     loss_of, why = objective.chunked_objective(model, settings.loss_chunk)
     packed, why_packed = objective.can_pack(model) if settings.packing else (False, "not packed: train.packing is off")
-    watched, _ = tokenise_all(loaded.tokenizer, _watched(folder, settings, held_out), config.companion.system_prompt, longest)
+    watched, _ = tokenise_all(loaded.tokenizer, _watched(folder, settings), config.companion.system_prompt, longest)
     if settings.patience and not watched:
         why += "; no conversation is held out (data.held_out), so train.patience watches none"
     # After the packing trial, which compares bits: blocked attention centres keys over a whole row.
@@ -144,7 +161,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
         restore=(lambda parameters, optimiser: state.restore(saved, parameters, optimiser)) if saved else None,
         on_step=on_step, on_shrink=on_shrink, on_rescale=on_rescale,
         on_held_out=on_held_out, held_out=watched, monotonic=clock.monotonic, state_every=settings.state_every,
-        packed=packed, first_scale=first_scale, micro_batch=micro_batch,
+        packed=packed, team=together, first_scale=first_scale, micro_batch=micro_batch,
         first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
     progress = training.progress
     result = TrainingResult(
@@ -157,11 +174,12 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
                "held_out": [round(loss, 4) for loss in progress.held_out] or None,
                "micro_batch": progress.micro_batch,
                "grad_accum_steps": -(-settings.examples_per_step // progress.micro_batch),
-               "learning_rate": settings.learning_rate, "loss_scale": progress.scale if first_scale != 1.0 else None},
+               "learning_rate": settings.learning_rate, "processes": together.size,
+               "loss_scale": progress.scale if first_scale != 1.0 else None},
         measured={"load_seconds": round(loaded.load_seconds, 3),
                   "step_seconds_p50": round(statistics.median(times), 4) if times else None,
                   "tokens_per_second": round(progress.tokens / progress.seconds, 1) if progress.seconds else None,
-                  "peak_bytes": torch.cuda.max_memory_allocated() if device.torch_name == "cuda" else None},
+                  "peak_bytes": torch.cuda.max_memory_allocated() if device.kind == "gpu" else None},
         data={"tokens": progress.tokens, "supervised_tokens": progress.supervised_tokens, "too_long": too_long})
     if training.stop is loop.Stop.DEADLINE:
         result.stop = TrainingStop.DEADLINE
@@ -175,7 +193,7 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
     elif training.stop is loop.Stop.PREEMPTED:
         result.stop = TrainingStop.INTERRUPTED
         result.reason = f"{why_stopped[0]}; {progress.step} of {training.steps} steps are done and saved"
-    else:
+    elif together.leads:
         gradient.check_moved(before_tonight, {name: value for name, value in model.named_parameters() if value.requires_grad},
                              progress.step)
         _keep_part(model, before_tonight, settings.keep)
@@ -193,7 +211,7 @@ def _settings(folder: Path, config: Config, plan: Plan) -> tuple[Train, int]:
     return config.train.model_copy(update=fit), micro_batch
 
 
-def _watched(folder: Path, settings: Train, held_out: Sequence[Example]) -> list[Example]:
+def _watched(folder: Path, settings: Train, held_out: Sequence[Example] = ()) -> list[Example]:
     """What train.patience watches; an interrupted night keeps it, whatever was held out since."""
     if not settings.patience:
         return []
