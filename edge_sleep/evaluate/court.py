@@ -29,7 +29,8 @@ class Hearing:
 
 def hear(base: Base, device: Device, config: Config, incumbent: Path | None, candidate: Path,
          probes: Sequence[Probe], taught: Sequence[Example], held_out: Sequence[Example], *,
-         time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None]) -> Hearing:
+         time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None],
+         on_shrink: Callable[[int, str], None]) -> Hearing:
     """Load the base afresh, attach both adapters, ask every probe of each."""
     loaded = load(base, device)
     model: Any = loaded.model
@@ -51,6 +52,7 @@ def hear(base: Base, device: Device, config: Config, incumbent: Path | None, can
     judgement = judge(model, loaded.tokenizer, incumbent=BEFORE if incumbent else None, candidate=AFTER,
                       probes=probes, held_out=tokens(held_out), taught=tokens(taught),
                       system_prompt=config.companion.system_prompt, max_new_tokens=config.gate.max_new_tokens,
-                      batch_size=config.gate.batch, time_left=time_left, monotonic=clock.monotonic, between=between)
+                      batch_size=config.gate.batch, time_left=time_left, monotonic=clock.monotonic, between=between,
+                      on_shrink=on_shrink)
     return Hearing(judgement, {"canary_mean_abs_logit_difference": (of_candidate - of_base).abs().mean().item()},
                    loaded.tokenizer.chat_template)

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from edge_sleep.data.dataset import TokenisedExample
+from edge_sleep.device.shortage import Portions
 from edge_sleep.evaluate import scoring
-from edge_sleep.evaluate.answers import generate, mean_loss, speaking_as
+from edge_sleep.evaluate.answers import LOSSES_AT_ONCE, generate, mean_loss, speaking_as
 from edge_sleep.evaluate.gate import Health, Numbers, Paired
 from edge_sleep.evaluate.probes import Probe
 
@@ -45,11 +46,13 @@ def interleave(probes: Sequence[Probe]) -> list[Probe]:
 def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, probes: Sequence[Probe],
           held_out: Sequence[TokenisedExample], taught: Sequence[TokenisedExample], system_prompt: str,
           max_new_tokens: int, batch_size: int, time_left: Callable[[], float], monotonic: Callable[[], float],
-          between: Callable[[int, int], None] = lambda done, total: None) -> Judgement:
+          between: Callable[[int, int], None] = lambda done, total: None,
+          on_shrink: Callable[[int, str], None] = lambda at_once, who: None) -> Judgement:
     """Paired answers and losses under the base, the incumbent (None: the base) and the candidate.
 
     between(done, total) is called after each batch and may raise to give way. The first batch is always
-    asked; later ones only while `time_left()` exceeds what the slowest one took.
+    asked; later ones only while `time_left()` exceeds what the slowest one took. on_shrink(at_once, who): memory ran
+    out, and from now on fewer are asked at once.
     """
     adapters = {"base": None, "before": incumbent, "after": candidate}
     model.eval()
@@ -66,7 +69,9 @@ def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, 
                 found[state] = ask()
         return found
 
-    nll_taught, nll_held_out = (Paired(**each(partial(mean_loss, model, examples, pad))) for examples in (taught, held_out))
+    forwards, questions = Portions(LOSSES_AT_ONCE, on_shrink), Portions(batch_size, on_shrink)
+    nll_taught, nll_held_out = (Paired(**each(partial(mean_loss, model, examples, pad, forwards)))
+                                for examples in (taught, held_out))
     ordered = interleave(probes)
     asked: list[Asked] = []
     slowest = 0.0
@@ -76,7 +81,7 @@ def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, 
         began = monotonic()
         batch = ordered[start:start + batch_size]
         answers = each(partial(generate, model, tokenizer, [probe.messages for probe in batch], system_prompt,
-                               max_new_tokens))
+                               max_new_tokens, questions))
         for index, probe in enumerate(batch):
             said = {state: answers[state][index][0] for state in _STATES}
             asked.append(Asked(probe, said, {state: scoring.is_right(probe, said[state], said["base"])

@@ -34,7 +34,8 @@ def judge(night: Night) -> None:
                                  item.id, not item.trimmed) for item in group[:64]]
                         for group, in_context in ((night.experiences, False), (night.held_out, night.config.data.context > 0)))
     hearing = hear(night.base, night.device, night.config, night.parent_folder, night.state / "candidate", confirm, taught,
-                   held_out, time_left=night.contract.remaining, clock=night.clock, between=between)
+                   held_out, time_left=night.contract.remaining, clock=night.clock, between=between,
+                   on_shrink=lambda at_once, who: night.events("shrunk", asked_at_once=at_once, reason=f"out of memory: {who}"))
     verdict = gate.decide(hearing.judgement.numbers, night.config.gate)
     outcome = exam.document(verdict, hearing.judgement, len(select_probes))
     night.events("verdict", verdict=verdict.outcome.value, reasons=verdict.reasons)
