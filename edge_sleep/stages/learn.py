@@ -8,7 +8,7 @@ from edge_sleep.config import Config
 from edge_sleep.data import tonight
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.experience import Example, Experience
-from edge_sleep.device import detect
+from edge_sleep.device import detect, shortage
 from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
 from edge_sleep.stages.context import Night, Request, interrupted
@@ -39,6 +39,7 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
 
     result = train_candidate(night.base, night.device, night.config, night.examples, night.parent_folder, night.state,
                              plan, night.contract, night.clock, night.events, reserved, lambda: interrupted(night))
+    shortage.give_back()                 # the judge loads a model of its own
     night.record["train"] = result.train
     night.record["measured"] |= result.measured
     night.record["data"] |= result.data
