@@ -131,7 +131,8 @@ class Train(Section):
         "steady", description="`steady` is what our experiments show to work; `gentle` is the proposal's own setting")
     learning_rate: float = Field(3e-4, gt=0, description="peak learning rate of AdamW")
     epochs: int = Field(6, ge=1, description="passes over tonight's examples")
-    micro_batch: int = Field(8, ge=1, description="examples per forward")
+    micro_batch: int = Field(8, ge=1, description="examples per forward; the plan makes them more where that is faster and "
+                             "memory has room, fewer where it has not: the step and its gradient stay")
     grad_accum_steps: int = Field(1, ge=1, description="micro-batches per optimiser step")
     warmup: Share = Field(0.1, description="share of the steps with a rising learning rate")
     keep: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -144,8 +145,14 @@ class Train(Section):
     state_every: Duration = Field(60.0, description="time between two saves of the full training state")
     loss_floor: float = Field(0.005, ge=0, description="mean loss of an epoch that makes the next one the last: "
                               "memorised, not learned")
+    patience: int = Field(0, ge=0, description="epochs in which the loss on held-out conversations does not fall before one "
+                          "last epoch of falling rate; 0 does not watch it")
     seed: int = Field(20260117, description="seed of data order, initialisation and dropout")
     threads: int = Field(0, ge=0, description="CPU threads of torch; 0 leaves the machine's default")
+
+    @property
+    def examples_per_step(self) -> int:
+        return self.micro_batch * self.grad_accum_steps
 
 
 class Budget(Section):

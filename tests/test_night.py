@@ -199,6 +199,32 @@ def test_a_conversation_takes_the_device_and_the_night_goes_on_later(first_night
     assert resumed["candidate"] == first_night[1]["candidate"], "the same weights as a night that was never disturbed"
 
 
+def test_a_device_without_bfloat16_learns_in_float16_with_a_scaled_loss(first_night, model, tmp_path, monkeypatch):
+    from edge_sleep.device import detect
+
+    monkeypatch.setattr(detect, "choose", lambda: detect.Device("cpu", "cpu", "float16", "as on a card without bfloat16"))
+    micro.write_talk(tmp_path / "talk")
+    record = micro.night(tmp_path / "home", model, tmp_path / "talk")
+    assert record["outcome"] == "promoted" and record["train"]["loss_scale"] >= 1024
+    assert record["train"]["loss_last"] == pytest.approx(first_night[1]["train"]["loss_last"], rel=0.02)
+    assert first_night[1]["train"]["loss_scale"] is None
+
+
+def test_patience_watches_held_out_conversations_and_says_where_there_are_none(model, tmp_path):
+    said = []
+    for number in range(1, 13):
+        micro.write_talk(tmp_path / "talk", [(f"{prompt} ({number})", answer) for prompt, answer in micro.TALK], number)
+    watched = ("train.patience=1", "data.held_out=0.3", "train.epochs=8", "train.learning_rate=2e-2")
+    record = micro.night(tmp_path / "home", model, tmp_path / "talk", *watched, listener=said.append)
+    losses = record["train"]["held_out"]
+    assert len(losses) == 1 + record["train"]["epochs"] and losses[1] < losses[0]
+    assert [event["loss"] for event in said if event["event"] == "held_out"] == losses
+    micro.write_talk(tmp_path / "few")
+    record = micro.night(tmp_path / "other", model, tmp_path / "few", *watched, listener=said.append)
+    assert record["train"]["held_out"] is None
+    assert "train.patience watches none" in [event for event in said if event["event"] == "objective"][-1]["reason"]
+
+
 def test_a_budget_shorter_than_loading_says_so_and_stays_resumable(first_night, model, tmp_path):
     micro.write_talk(tmp_path / "talk")
     record = micro.night(tmp_path / "home", model, tmp_path / "talk", "budget.time=0.05s")

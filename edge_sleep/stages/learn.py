@@ -7,6 +7,7 @@ from edge_sleep.checkpoint import store
 from edge_sleep.config import Config
 from edge_sleep.data import tonight
 from edge_sleep.data.buffer import Buffer
+from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example, Experience
 from edge_sleep.device import detect, shortage
 from edge_sleep.errors import Outcome
@@ -16,6 +17,8 @@ from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
 from edge_sleep.train import forecast, planner
 from edge_sleep.train.budget import reserve
+
+HELD_OUT = 64                              # most held-out examples that training watches
 
 
 def plan(night: Night) -> planner.Plan:
@@ -38,7 +41,8 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
         return night.contract.reserve_seconds
 
     result = train_candidate(night.base, night.device, night.config, night.examples, night.parent_folder, night.state,
-                             plan, night.contract, night.clock, night.events, reserved, lambda: interrupted(night))
+                             plan, night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
+                             _held_out(night))
     shortage.give_back()                 # the judge loads a model of its own
     night.record["train"] = result.train
     night.record["measured"] |= result.measured
@@ -48,6 +52,13 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
     if result.stop is TrainingStop.DEADLINE:
         return Outcome.STOPPED_TIME, result.reason
     return Outcome.PREEMPTED, result.reason
+
+
+def _held_out(night: Night) -> list[Example]:
+    """Conversations never trained on, the last of those held out: the gate asks about the first."""
+    in_context = night.config.data.context > 0
+    return [Example(conversation(item.prompt, item.response, item.context if in_context else ()), 1.0, "new", item.id,
+                    not item.trimmed) for item in night.held_out[-HELD_OUT:]]
 
 
 def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def blank(night: str, started: str) -> dict[str, Any]:
         "plan": {"peak_bytes": None, "seconds": None, "where": None, "reasons": []},
         "measured": {"peak_bytes": None, "rss_peak_bytes": None, "load_seconds": None, "step_seconds_p50": None,
                      "tokens_per_second": None, "paused_seconds": None, "energy_joules": None, "max_celsius": None},
-        "train": {"steps": None, "epochs": None, "loss_first": None, "loss_last": None, "stop_reason": None},
+        "train": {"steps": None, "epochs": None, "loss_first": None, "loss_last": None, "stop_reason": None, "held_out": None},
         "gate": {"verdict": None, "vetoes": [], "reasons": [], "probes": {"select": None, "confirm": None},
                  "metrics": {}},
         "environment": {},

@@ -12,10 +12,12 @@ from enum import Enum
 from typing import Any
 
 from edge_sleep.config import Train
-from edge_sleep.data.dataset import TokenisedExample, collate, epoch_order
+from edge_sleep.data.dataset import TokenisedExample, epoch_order
 from edge_sleep.errors import DoesNotFit, ModelError
+from edge_sleep.train import scaling
+from edge_sleep.train.gradient import Attempt, attempt, check
+from edge_sleep.train.held_out import mean_loss, stalled
 from edge_sleep.train.schedule import rate_at
-from edge_sleep.train.shrink import give_back, out_of_memory, parts
 from edge_sleep.train.state import Progress
 
 
@@ -27,6 +29,7 @@ class Stop(str, Enum):
     PREEMPTED = "preempted"
     SIGNAL = "signal"
     LOSS_FLOOR = "loss_floor"
+    HELD_OUT = "held_out"
 
 
 @dataclass
@@ -47,16 +50,22 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
           save: Callable[[dict, Any, Progress], None], restore: Callable[[dict, Any], Progress] | None = None,
           on_step: Callable[[Progress, int, float], None] = lambda progress, steps, rate: None,
           on_shrink: Callable[[Progress, str], None] = lambda progress, who: None,
+          on_rescale: Callable[[Progress], None] = lambda progress: None,
+          on_held_out: Callable[[Progress], None] = lambda progress: None, held_out: Sequence[TokenisedExample] = (),
           monotonic: Callable[[], float], state_every: float, first_step_seconds: float = 0.0, packed: bool = False,
-          split: int = 1) -> Training:
+          micro_batch: int | None = None, first_scale: float = 1.0) -> Training:
     """Train the adapter in `model` on `examples`.
 
-    loss_of(model, batch, denominator): differentiable loss of one micro-batch, in nats per unit of weight.
+    loss_of(model, batch, denominator): differentiable loss of one forward's examples, in nats per unit of weight.
     may_step(step_seconds): None to go on, or the reason to stop before the next optimiser step.
     first_step_seconds: what a step takes until one has been timed; the plan's figure.
     packed: short examples share rows; the same batches, laid out otherwise.
-    split: parts of each micro-batch, one after another, from the first step on.
-    on_shrink(progress, who): memory ran out, and the step is tried again in `progress.split` parts.
+    micro_batch: examples per forward from the first step on, whatever settings.micro_batch made of the order of data.
+    on_shrink(progress, who): memory ran out, and the step is tried again with `progress.micro_batch` examples per forward.
+    first_scale: of the loss (train/scaling.py); at 1 it stays, and a gradient that is not finite ends the training.
+    on_rescale(progress): a step overflowed, and is tried again at `progress.scale`.
+    held_out: examples that settings.patience watches: their loss before training and behind each epoch (on_held_out), which
+    where it no longer falls makes the next epoch the last, of a falling rate.
     save / restore: full state out and in; restore None begins at step 0.
     Raises ModelError where nothing is trainable, gradients do not arrive, or the loss is not finite; DoesNotFit
     where memory runs out with one example at a time.
@@ -69,7 +78,8 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     device = next(iter(parameters.values())).device
     optimiser = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate,
                                   weight_decay=settings.weight_decay, foreach=False)
-    progress = restore(parameters, optimiser) if restore else Progress(split=split)
+    progress = restore(parameters, optimiser) if restore else Progress(
+        micro_batch=micro_batch or settings.micro_batch, scale=first_scale)
     planned = planned_steps(examples, settings)
     model.train()
     last_saved = monotonic()
@@ -77,10 +87,36 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     timed = 0
 
     def finish(reason: Stop) -> Training:
-        if reason is not Stop.FINISHED and reason is not Stop.LOSS_FLOOR:
+        if reason in (Stop.DEADLINE, Stop.PREEMPTED, Stop.SIGNAL):
             save(parameters, optimiser, progress)
         return Training(reason, progress, planned)
 
+    def gentler(failed: Attempt, examples_of_step: int) -> None:
+        """The same step will be tried again, with fewer examples per forward or at a lower scale; or nothing is left to try."""
+        if failed.who is not None:
+            most = min(progress.micro_batch, examples_of_step)
+            if most == 1:
+                save(parameters, optimiser, progress)
+                raise DoesNotFit(f"memory ran out ({failed.who}) at step {progress.step + 1} with one example at a time",
+                                 "lower data.max_tokens or train.loss_chunk, or free memory; the state is saved")
+            progress.micro_batch = -(-most // 2)
+            on_shrink(progress, failed.who)
+            return
+        less = scaling.lowered(progress.scale) if first_scale != 1.0 else None
+        if not math.isfinite(failed.loss) or less is None:
+            raise ModelError(f"loss {failed.loss} at step {progress.step + 1}, or its gradient, is not finite",
+                             "lower train.learning_rate; the incumbent is untouched")
+        progress.scale, progress.good_steps = less, 0
+        on_rescale(progress)
+
+    def watch() -> None:
+        progress.held_out.append(mean_loss(model, held_out, pad=pad, packed=packed, loss_of=loss_of, device=device,
+                                           micro_batch=progress.micro_batch))
+        on_held_out(progress)
+
+    watched = bool(settings.patience and held_out)
+    if watched and not progress.held_out:
+        watch()
     epochs = settings.epochs if progress.cooling is None else progress.epoch + 1
     while progress.epoch < epochs:
         batches = epoch_order(examples, settings.micro_batch, settings.seed, progress.epoch)
@@ -91,25 +127,16 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
                 return finish(reason)
             began = monotonic()
             group = batches[progress.batch:progress.batch + settings.grad_accum_steps]
-            step_loss, who = _attempt(model, examples, group, pad, packed, loss_of, device, progress.split)
-            if who is not None:
+            step = [index for batch in group for index in batch]
+            tried = attempt(model, parameters, examples, step, pad, packed, loss_of, device, progress.micro_batch, progress.scale)
+            if not tried.good:
                 optimiser.zero_grad(set_to_none=True)
-                most = max(map(len, group))
-                if progress.split >= most:
-                    save(parameters, optimiser, progress)
-                    raise DoesNotFit(f"memory ran out ({who}) at step {progress.step + 1} with one example at a time",
-                                     "lower data.max_tokens or train.loss_chunk, or free memory; the state is saved")
-                progress.split = min(2 * progress.split, most)
-                on_shrink(progress, who)
+                gentler(tried, len(step))
                 continue
 
             # --- the optimiser step -------------------------------------------------------------
-            if progress.step == 0:
-                _check_gradients(parameters)
-            norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip)
-            if not (math.isfinite(step_loss) and torch.isfinite(norm)):
-                raise ModelError(f"loss {step_loss} at step {progress.step + 1} is not finite",
-                                 "lower train.learning_rate; the incumbent is untouched")
+            check(parameters, progress.step)
+            torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip)
             rate = rate_at(progress.step, planned, settings, progress.cooling, in_epoch)
             for group_of_parameters in optimiser.param_groups:
                 group_of_parameters["lr"] = rate
@@ -117,12 +144,14 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             optimiser.zero_grad(set_to_none=True)
             # ------------------------------------------------------------------------------------
 
-            taken = [examples[index] for batch in group for index in batch]
+            taken = [examples[index] for index in step]
             progress.step += 1
             progress.batch += len(group)
             progress.tokens += sum(len(example.ids) for example in taken)
             progress.supervised_tokens += sum(example.supervised for example in taken)
-            progress.losses.append(step_loss)
+            progress.losses.append(tried.loss)
+            if first_scale != 1.0:
+                progress.scale, progress.good_steps = scaling.after_a_good_step(progress.scale, progress.good_steps)
             seconds = monotonic() - began
             progress.seconds += seconds
             slowest = seconds if timed == 0 else max(seconds, 0.9 * slowest)
@@ -131,54 +160,17 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             if monotonic() - last_saved >= state_every:
                 save(parameters, optimiser, progress)
                 last_saved = monotonic()
+        if watched:
+            # Forward only: a step of as many examples takes longer.
+            reason = may_step(slowest * len(held_out) / settings.examples_per_step)
+            if reason is not None:
+                return finish(reason)
+            watch()
         recent = progress.losses[-max(1, planned // settings.epochs):]
         progress.epoch += 1
         progress.batch = 0
-        if sum(recent) / len(recent) < settings.loss_floor and progress.epoch < epochs and progress.cooling is None:
-            progress.cooling, epochs = progress.step, progress.epoch + 1
-    return finish(Stop.FINISHED if progress.cooling is None else Stop.LOSS_FLOOR)
-
-
-def _attempt(model: Any, examples: Sequence[TokenisedExample], group: list[list[int]], pad: int, packed: bool,
-             loss_of: Callable[[Any, dict, float], Any], device: Any, split: int) -> tuple[float, str | None]:
-    """(loss of the step, None), or who ran out of memory, with the random state as it was before."""
-    import torch
-
-    chance = torch.get_rng_state()
-    chance_gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-    try:
-        return _accumulate(model, examples, group, pad, packed, loss_of, device, split), None
-    except (RuntimeError, MemoryError, OSError) as error:
-        who = out_of_memory(error)
-        if who is None:
-            raise
-    # Outside the handler: the error's traceback would keep the failed step's tensors alive.
-    give_back()
-    torch.set_rng_state(chance)
-    if chance_gpu is not None:
-        torch.cuda.set_rng_state(chance_gpu)
-    return math.nan, who
-
-
-def _accumulate(model: Any, examples: Sequence[TokenisedExample], group: list[list[int]], pad: int, packed: bool,
-                loss_of: Callable[[Any, dict, float], Any], device: Any, split: int) -> float:
-    """Backward of every micro-batch of one step, each in `split` parts where memory ran out before.
-
-    The denominator spans the step, so the sum of all parts is its mean: the same gradient in any number of parts.
-    """
-    denominator = sum(examples[index].weight * examples[index].supervised for batch in group for index in batch)
-    total = 0.0
-    for batch in (part for whole in group for part in parts(whole, split)):
-        tensors = {name: value.to(device) for name, value in collate([examples[i] for i in batch], pad, packed).items()}
-        loss = loss_of(model, tensors, denominator)
-        loss.backward()
-        total += loss.item()
-    return total
-
-
-def _check_gradients(parameters: dict[str, Any]) -> None:
-    """Every adapter matrix must have received a gradient: 4-bit layers on a CPU can lose it silently."""
-    lost = [name for name, value in parameters.items() if value.grad is None]
-    if lost:
-        raise ModelError(f"no gradient reached {len(lost)} of {len(parameters)} adapter tensors, first {lost[0]}",
-                         "`edge-sleep doctor` tries the backward pass of bitsandbytes on this machine")
+        enough = (Stop.LOSS_FLOOR if sum(recent) / len(recent) < settings.loss_floor else
+                  Stop.HELD_OUT if stalled(progress.held_out, settings.patience) else None)
+        if enough is not None and progress.epoch < epochs and progress.cooling is None:
+            progress.cooling, progress.cooling_for, epochs = progress.step, enough.value, progress.epoch + 1
+    return finish(Stop.FINISHED if progress.cooling_for is None else Stop(progress.cooling_for))

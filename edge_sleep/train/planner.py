@@ -1,7 +1,8 @@
 """What tonight would need, before a byte is allocated: memory, time, micro-batch, each with its reason.
 
 The bytes are those of `train/anatomy.py`, and the host's. What does not fit is made to, the cheapest way first: a smaller
-chunk of the loss head, recomputed activations, then half a micro-batch at a time, which keeps the gradient.
+chunk of the loss head, recomputed activations, then half as many examples per forward, which keeps the gradient. What
+fits as it was configured gets more examples per forward, up to the whole step, while forwards are too small to be fast.
 """
 from __future__ import annotations
 
@@ -16,6 +17,9 @@ HOST_BYTES = 700 * 2**20                           # torch, transformers, peft a
 # On a CPU glibc keeps much of what a step frees: measured 1.1 to 5.6 times the step's own peak. A GPU's allocator does not.
 CPU_KEEPS = 5.0
 SMALLEST_CHUNK = 32                                # supervised tokens: below, reading the head costs more than it saves
+# Tokens per forward from which more no longer pay. Below 1,024 a GPU waits for kernel launches (a roofline of AGX Orin and Thor).
+# One x86 core, 57 tokens an example: seedling 2,597 tokens/s with 1, 3,890 with 8, 3,753 with 16; 0.5B 23 with 1, 31 with 4.
+FULL_FORWARD = {"gpu": 1024, "cpu": 512}
 # Sustained float32 matmul of one x86 core at these sizes, and the cost of one eager block: rough on
 # purpose; from the second night on the home's own measurement takes their place.
 _CORE_FLOPS = 4e10
@@ -28,15 +32,19 @@ class Fit:
 
     loss_chunk: int
     checkpointing: bool
-    split: int = 1                     # parts of each micro-batch, one after another
+    micro_batch: int                   # examples per forward; the step's examples stay
 
-    def smaller(self, micro_batch: int) -> Fit | None:
+    def smaller(self) -> Fit | None:
         """The next cheaper way, None where nothing is left."""
         if self.loss_chunk > SMALLEST_CHUNK:
             return replace(self, loss_chunk=max(SMALLEST_CHUNK, self.loss_chunk // 2))
         if not self.checkpointing:
             return replace(self, checkpointing=True)
-        return replace(self, split=min(2 * self.split, micro_batch)) if self.split < micro_batch else None
+        return replace(self, micro_batch=-(-self.micro_batch // 2)) if self.micro_batch > 1 else None
+
+    def fuller(self, examples: int, forwards: int) -> Fit:
+        """The same step of `examples` in `forwards` forwards, if these are larger than now."""
+        return replace(self, micro_batch=max(self.micro_batch, -(-examples // forwards)))
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,8 @@ class Plan:
 def peak_bytes(shape: Shape, config: Config, fit: Fit, *, device: str, dtype: str, tokens: int) -> int:
     """Predicted peak of the process in bytes: host, weights, adapter and one step whose longest row has `tokens`."""
     rank, targets = config.lora.rank, config.lora.targets
-    step = step_bytes(shape, dtype=dtype, rank=rank, targets=targets, micro_batch=math.ceil(config.train.micro_batch / fit.split),
-                      tokens=tokens, chunk=fit.loss_chunk, checkpointing=fit.checkpointing)
+    step = step_bytes(shape, dtype=dtype, rank=rank, targets=targets, micro_batch=fit.micro_batch, tokens=tokens,
+                      chunk=fit.loss_chunk, checkpointing=fit.checkpointing)
     return (HOST_BYTES + standing_bytes(shape, dtype=dtype, rank=rank, targets=targets)
             + int(step * (CPU_KEEPS if device == "cpu" else 1.0)))
 
@@ -76,30 +84,42 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
     """
     allowed = min(available_bytes, config.budget.memory_bytes or available_bytes)
     settings = config.train
-    asked = fit = Fit(settings.loss_chunk, settings.checkpointing)
+    asked = fit = Fit(settings.loss_chunk, settings.checkpointing, settings.micro_batch)
 
     def needed(fit: Fit) -> int:
         return peak_bytes(shape, config, fit, device=device, dtype=dtype, tokens=longest)
 
-    while needed(fit) > allowed and (less := fit.smaller(settings.micro_batch)):
+    while needed(fit) > allowed and (less := fit.smaller()):
         fit = less
+    enough = FULL_FORWARD[device]
+    step = settings.examples_per_step
+    full = asked.fuller(step, max(1, int(step * mean_tokens) // enough)) if mean_tokens else asked
+    if fit == asked:
+        fit = next(fuller for forwards in range(-(-step // full.micro_batch), step + 1)
+                   if needed(fuller := asked.fuller(step, forwards)) <= allowed or fuller == asked)
     peak = needed(fit)
     room = f"{peak / 2**20:.0f} MiB of {allowed / 2**20:.0f} MiB"
 
     def why(name: str) -> str:
+        if name == "micro_batch" and fit.micro_batch > asked.micro_batch:
+            return (f"more than the {asked.micro_batch} configured: below {enough} tokens a forward on this {device} is mostly "
+                    f"overhead; {fit.micro_batch * mean_tokens:.0f} tokens, {room}; same gradient")
+        if name == "micro_batch" and asked.micro_batch == fit.micro_batch < full.micro_batch:
+            return (f"as configured; {room}; {enough} tokens a forward would be faster on this {device}, "
+                    f"but {full.micro_batch} examples need {needed(full) / 2**20:.0f} MiB")
         return (f"as configured; {room}" if getattr(fit, name) == getattr(asked, name) else
                 f"smaller than configured, where {needed(asked) / 2**20:.0f} MiB were too many; {room}; same gradient")
 
     fits = peak <= allowed
     tokens = examples * mean_tokens * settings.epochs
-    steps = settings.epochs * fit.split * math.ceil(examples / settings.micro_batch)
+    forwards = settings.epochs * math.ceil(examples / fit.micro_batch)
     if measured_tokens_per_second:
         training = tokens / measured_tokens_per_second
         why_time = f"{measured_tokens_per_second:.0f} tokens/s, measured on this home's last night"
     else:
         rate = _CORE_FLOPS * cores if device == "cpu" else 5e12
         training = (step_flops(shape, tokens, fit.checkpointing) / rate
-                    + (steps * shape.layers * _BLOCK_SECONDS if device == "cpu" else 0))
+                    + (forwards * shape.layers * _BLOCK_SECONDS if device == "cpu" else 0))
         why_time = "a rough figure from the model's size; measured from the second night on"
     rest = config.budget.reserve * config.budget.time
     available_time = config.budget.time - rest
@@ -107,8 +127,8 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
                                      f"{allowed / 2**20:.0f} MiB are there")
     choices: list[dict] = [
         {"name": "where", "value": device if fits else "none", "reason": why_where},
-        {"name": "micro_batch", "value": math.ceil(settings.micro_batch / fit.split), "reason": why("split")},
-        {"name": "grad_accum_steps", "value": settings.grad_accum_steps * fit.split,
+        {"name": "micro_batch", "value": fit.micro_batch, "reason": why("micro_batch")},
+        {"name": "grad_accum_steps", "value": math.ceil(settings.examples_per_step / fit.micro_batch),
          "reason": "keeps the examples per optimiser step"},
         {"name": "checkpointing", "value": fit.checkpointing, "reason": why("checkpointing")},
         {"name": "loss_chunk", "value": fit.loss_chunk, "reason": why("loss_chunk")},

@@ -5,7 +5,7 @@ import os
 import shutil
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -16,13 +16,13 @@ from edge_sleep.config import Config, Train
 from edge_sleep.data.dataset import tokenise_all
 from edge_sleep.data.experience import Example
 from edge_sleep.device.detect import Device
-from edge_sleep.errors import DoesNotFit, ModelError
+from edge_sleep.errors import DoesNotFit
 from edge_sleep.model import adapter
 from edge_sleep.model.base import Base, context_length, load
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
 from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
-from edge_sleep.train import loop, objective, state
+from edge_sleep.train import gradient, loop, objective, scaling, state
 from edge_sleep.train.budget import Contract
 from edge_sleep.train.planner import Plan
 
@@ -44,18 +44,21 @@ class TrainingResult:
 
 def train_candidate(base: Base, device: Device, config: Config, examples: list[Example], parent: Path | None,
                     folder: Path, plan: Plan, contract: Contract, clock: Clock, events: EventLog,
-                    reserved: Callable[[float], float], interrupted: Callable[[], str | None]) -> TrainingResult:
+                    reserved: Callable[[float], float], interrupted: Callable[[], str | None],
+                    held_out: Sequence[Example] = ()) -> TrainingResult:
     """Train on `examples`, continuing from `parent` (None: a fresh adapter) and from any state in `folder`.
 
     reserved(load_seconds) sets and returns the seconds kept for judging. interrupted() says why to give
-    way, or None. On TrainingStop.FINISHED `folder`/candidate holds the adapter with its manifest.
+    way, or None. held_out: never trained on; what train.patience watches. On TrainingStop.FINISHED
+    `folder`/candidate holds the adapter with its manifest.
     """
     import torch
 
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     with flushed_denormals():
-        return _train(base, device, config, examples, parent, folder, plan, contract, clock, events, reserved, interrupted)
+        return _train(base, device, config, examples, parent, folder, plan, contract, clock, events, reserved, interrupted,
+                      held_out)
 
 
 @contextmanager
@@ -76,10 +79,11 @@ def flushed_denormals() -> Iterator[None]:
 
 def _train(base: Base, device: Device, config: Config, examples: list[Example], parent: Path | None,
            folder: Path, plan: Plan, contract: Contract, clock: Clock, events: EventLog,
-           reserved: Callable[[float], float], interrupted: Callable[[], str | None]) -> TrainingResult:
+           reserved: Callable[[float], float], interrupted: Callable[[], str | None],
+           held_out: Sequence[Example]) -> TrainingResult:
     import torch
 
-    settings, split = _settings(folder, config, plan)
+    settings, micro_batch = _settings(folder, config, plan)
     loaded = load(base, device)
     events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how)
     objective.prepare_for_training(loaded.model, settings.checkpointing)
@@ -94,9 +98,13 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
                          "raise data.max_tokens, or use a model with a longer context")
     loss_of, why = objective.chunked_objective(model, settings.loss_chunk)
     packed, why_packed = objective.can_pack(model) if settings.packing else (False, "not packed: train.packing is off")
+    watched, _ = tokenise_all(loaded.tokenizer, _watched(folder, settings, held_out), config.companion.system_prompt, longest)
+    if settings.patience and not watched:
+        why += "; no conversation is held out (data.held_out), so train.patience watches none"
     events("objective", reason=f"{why}; {why_packed}", examples=len(tokenised), too_long=too_long)
     before_tonight = {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
     saved = state.latest(folder)
+    first_scale = scaling.first(base.compute_dtype)
     times: list[float] = []
     why_stopped: list[str] = []
     torch.manual_seed(settings.seed)
@@ -116,8 +124,14 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
                remaining_seconds=round(left, 1))
 
     def on_shrink(progress: state.Progress, who: str) -> None:
-        events("shrunk", step=progress.step, micro_batch=-(-settings.micro_batch // progress.split),
+        events("shrunk", step=progress.step, micro_batch=progress.micro_batch,
                reason=f"out of memory: {who}")
+
+    def on_rescale(progress: state.Progress) -> None:
+        events("rescaled", step=progress.step, loss_scale=progress.scale, reason="a gradient did not fit float16")
+
+    def on_held_out(progress: state.Progress) -> None:
+        events("held_out", epochs=progress.epoch + 1 if progress.step else 0, loss=round(progress.held_out[-1], 4))
 
     before = read_json(saved / "progress.json", "training state")["seconds"] if saved else 0.0
     if saved:
@@ -126,8 +140,10 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
         model, tokenised, settings, pad=loaded.tokenizer.pad_token_id, loss_of=loss_of, may_step=may_step,
         save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),
         restore=(lambda parameters, optimiser: state.restore(saved, parameters, optimiser)) if saved else None,
-        on_step=on_step, on_shrink=on_shrink, monotonic=clock.monotonic, state_every=settings.state_every, packed=packed,
-        split=split, first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
+        on_step=on_step, on_shrink=on_shrink, on_rescale=on_rescale,
+        on_held_out=on_held_out, held_out=watched, monotonic=clock.monotonic, state_every=settings.state_every,
+        packed=packed, first_scale=first_scale, micro_batch=micro_batch,
+        first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
     progress = training.progress
     result = TrainingResult(
         TrainingStop.FINISHED, "",
@@ -136,8 +152,10 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
                "loss_last": statistics.fmean(progress.losses[-max(1, training.steps // settings.epochs):])
                if progress.losses else None,
                "stop_reason": training.stop.value,
-               "micro_batch": -(-settings.micro_batch // progress.split),
-               "grad_accum_steps": settings.grad_accum_steps * progress.split, "learning_rate": settings.learning_rate},
+               "held_out": [round(loss, 4) for loss in progress.held_out] or None,
+               "micro_batch": progress.micro_batch,
+               "grad_accum_steps": -(-settings.examples_per_step // progress.micro_batch),
+               "learning_rate": settings.learning_rate, "loss_scale": progress.scale if first_scale != 1.0 else None},
         measured={"load_seconds": round(loaded.load_seconds, 3),
                   "step_seconds_p50": round(statistics.median(times), 4) if times else None,
                   "tokens_per_second": round(progress.tokens / progress.seconds, 1) if progress.seconds else None,
@@ -156,19 +174,30 @@ def _train(base: Base, device: Device, config: Config, examples: list[Example], 
         result.stop = TrainingStop.INTERRUPTED
         result.reason = f"{why_stopped[0]}; {progress.step} of {training.steps} steps are done and saved"
     else:
+        gradient.check_moved(before_tonight, {name: value for name, value in model.named_parameters() if value.requires_grad},
+                             progress.step)
         _keep_part(model, before_tonight, settings.keep)
         _stage(model, folder, base, parent)
     return result
 
 
 def _settings(folder: Path, config: Config, plan: Plan) -> tuple[Train, int]:
-    """(tonight's training settings, parts of a micro-batch); an interrupted night keeps them, whatever is free now."""
+    """(tonight's training settings, examples per forward); an interrupted night keeps them, whatever is free now."""
     file = folder / "training.json"
     if not file.is_file():
         write_json(file, asdict(plan.fit))
     fit = read_json(file, "training settings")
-    split = fit.pop("split", 1)
-    return config.train.model_copy(update=fit), split
+    micro_batch = fit.pop("micro_batch")         # the order of data is made of the configured one
+    return config.train.model_copy(update=fit), micro_batch
+
+
+def _watched(folder: Path, settings: Train, held_out: Sequence[Example]) -> list[Example]:
+    """What train.patience watches; an interrupted night keeps it, whatever was held out since."""
+    if not settings.patience:
+        return []
+    if not (folder / "held_out.jsonl").is_file():
+        state.write_examples(folder, list(held_out), "held_out.jsonl")
+    return state.read_examples(folder, "held_out.jsonl")
 
 
 def _keep_part(model, before: dict, keep: float) -> None:
@@ -194,8 +223,6 @@ def _stage(model, folder: Path, base: Base, parent: Path | None) -> None:
         shutil.rmtree(staged, ignore_errors=True)
         adapter.save(model, staged, base.place.source)
         identity = adapter.content_id(staged, base.sha256)
-        if parent is not None and identity == parent.name:
-            raise ModelError("training left every weight as it was: the adapter did not move")
         plan = read_json(folder / "plan.json", "plan")
         manifest.write(staged, adapter_id=identity, base=base.entry(), parent=parent.name if parent else None,
                        night=folder.parent.name, created=Clock().stamp(),

@@ -1,7 +1,8 @@
 """Everything training needs to go on as if it had never stopped.
 
-A night's `state/` holds: examples.jsonl (the words, written once), plan.json (what was promised,
-written once) and step-NNNNNN/ (adapter, AdamW moments, random state, counters), replaced whole.
+A night's `state/` holds: examples.jsonl (the words, written once), held_out.jsonl (those that are never trained on,
+where they are watched), plan.json (what was promised, written once) and step-NNNNNN/ (adapter, AdamW moments, random
+state, counters), replaced whole.
 """
 from __future__ import annotations
 
@@ -25,20 +26,24 @@ class Progress:
     batch: int = 0                      # micro-batches taken in this epoch
     tokens: int = 0
     supervised_tokens: int = 0
-    split: int = 1                      # parts of each micro-batch: more where memory ran out
+    micro_batch: int = 1                # examples per forward: fewer where memory ran out
+    scale: float = 1.0                  # of the loss while it is differentiated (float16)
+    good_steps: int = 0                 # in a row at this scale
     cooling: int | None = None          # the step from which the rate falls for good: this epoch is the last
+    cooling_for: str | None = None      # why: the reason to stop behind it
+    held_out: list[float] = field(default_factory=list)     # nats per token before training, then behind each epoch
     seconds: float = 0.0                # spent stepping, over all runs of this night
     losses: list[float] = field(default_factory=list)
 
 
-def write_examples(folder: Path, examples: list[Example]) -> str:
+def write_examples(folder: Path, examples: list[Example], name: str = "examples.jsonl") -> str:
     """Returns the sha256 of the file: the identity of tonight's data."""
     lines = "".join(json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples)
-    return write_bytes(folder / "examples.jsonl", lines.encode())
+    return write_bytes(folder / name, lines.encode())
 
 
-def read_examples(folder: Path) -> list[Example]:
-    lines = (folder / "examples.jsonl").read_text(encoding="utf-8").splitlines()
+def read_examples(folder: Path, name: str = "examples.jsonl") -> list[Example]:
+    lines = (folder / name).read_text(encoding="utf-8").splitlines()
     return [Example(**{**entry, "messages": tuple(entry["messages"])}) for entry in map(json.loads, lines)]
 
 

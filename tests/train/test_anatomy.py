@@ -2,11 +2,9 @@
 import pytest
 from edge_sleep.benchmarks.peak import measure
 
-from edge_sleep.config import Config
 from edge_sleep.model.shape import Shape, read
 from edge_sleep.seedling import MODEL
 from edge_sleep.train.anatomy import standing_bytes, step_bytes
-from edge_sleep.train.planner import Fit, peak_bytes, plan
 
 
 def qwen(layers: int) -> Shape:
@@ -90,35 +88,3 @@ def test_another_shape_measured_here_and_now():
     foreseen = standing_bytes(shape, dtype="bfloat16", rank=4, targets="q_proj,v_proj") + step_bytes(
         shape, dtype="bfloat16", rank=4, targets="q_proj,v_proj", micro_batch=4, tokens=64, chunk=64, checkpointing=False)
     assert foreseen / 2**20 == pytest.approx(measured["peak_mebibytes"], rel=0.05)
-
-
-CONFIG = Config.model_validate({"train": {"micro_batch": 8, "loss_chunk": 128, "checkpointing": False}})
-
-
-def planned(mebibytes, device="gpu"):
-    return plan(qwen(24), CONFIG, examples=100, mean_tokens=200, longest=512, device=device, dtype="bfloat16",
-                available_bytes=int(mebibytes * 2**20), cores=6, measured_tokens_per_second=None)
-
-
-def test_what_does_not_fit_is_made_to_the_cheapest_way_first():
-    ways = [Fit(128, False), Fit(64, False), Fit(32, False), Fit(32, True), Fit(32, True, 2), Fit(32, True, 4), Fit(32, True, 8)]
-    needs = [peak_bytes(qwen(24), CONFIG, way, device="gpu", dtype="bfloat16", tokens=512) for way in ways]
-    assert needs == sorted(needs, reverse=True)
-    for way, bytes_ in zip(ways, needs, strict=True):
-        found = planned(bytes_ / 2**20 + 1)
-        assert (found.where, found.peak_bytes) == ("gpu", bytes_) and needs.index(bytes_) == ways.index(found.fit), way
-    choices = {choice["name"]: choice for choice in planned(needs[4] / 2**20 + 1).choices}
-    assert (choices["micro_batch"]["value"], choices["grad_accum_steps"]["value"]) == (4, 2)
-    assert "smaller than configured" in choices["loss_chunk"]["reason"]
-
-
-def test_what_cannot_fit_is_refused_before_anything_is_loaded():
-    found = planned(900)
-    assert found.where == "none" and found.fit.split == 8
-    assert "one example at a time needs" in found.choices[0]["reason"]
-
-
-def test_a_cpu_is_given_room_for_what_its_allocator_keeps():
-    needs = [peak_bytes(qwen(24), CONFIG, Fit(32, True), device=device, dtype="bfloat16", tokens=512)
-             for device in ("gpu", "cpu")]
-    assert needs[1] > needs[0] + 2**30

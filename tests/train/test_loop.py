@@ -8,6 +8,7 @@ from edge_sleep.config import Train
 from edge_sleep.data.dataset import TokenisedExample
 from edge_sleep.errors import DoesNotFit, ModelError
 from edge_sleep.train import loop, state
+from edge_sleep.train.shrink import forwards
 
 EXAMPLES = [TokenisedExample(tuple(range(1, 4 + index % 5)), 1, 3 + index % 5, 1.0 + index % 2) for index in range(11)]
 SETTINGS = Train(epochs=3, micro_batch=2, grad_accum_steps=2, learning_rate=1e-2)
@@ -45,6 +46,10 @@ def weights(model):
     return torch.cat([parameter.flatten() for parameter in model.parameters() if parameter.requires_grad])
 
 
+def without_dropout(model, batch, denominator):
+    return loss_of(model.eval(), batch, denominator)
+
+
 @pytest.mark.parametrize(("stop_at", "packed"), [*((stop, False) for stop in range(1, 9)), (2, True), (5, True)])
 def test_stopping_anywhere_and_resuming_gives_the_same_bits(tmp_path, stop_at, packed):
     whole, finished = run(tmp_path / "whole", packed=packed)
@@ -79,6 +84,37 @@ def test_accumulation_is_the_gradient_of_the_large_batch():
     torch.testing.assert_close(weights(small), weights(pieces), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 11])
+def test_any_number_of_examples_per_forward_takes_the_same_steps(size):
+    """The order of data is that of two times two; a forward may hold half of it or the whole step."""
+    configured, first = run(loss_of=without_dropout)
+    sizes = []
+
+    def counted(model, batch, denominator):
+        sizes.append(batch["input_ids"].shape[0])
+        return without_dropout(model, batch, denominator)
+
+    other, training = run(loss_of=counted, micro_batch=size)
+    torch.testing.assert_close(weights(other), weights(configured), rtol=0, atol=1e-6)
+    assert training.progress.losses == pytest.approx(first.progress.losses, abs=1e-6)
+    assert max(sizes) == min(size, 4) and training.progress.step == first.progress.step
+
+
+def test_near_lengths_share_a_forward():
+    lengths = [9, 3, 7, 3, 8, 4, 2]
+    assert forwards([6, 0, 4, 1, 3], lengths, 2) == [[6, 1], [3, 4], [0]], "2 3 | 3 8 | 9, equals as they came"
+    assert forwards(range(7), lengths, 5) == [[6, 1, 3, 5], [2, 4, 0]], "four and three, not five and two"
+    assert forwards([], lengths, 4) == []
+
+
+@pytest.mark.parametrize("stop_at", [2, 5])
+def test_fuller_forwards_resume_to_the_same_bits(tmp_path, stop_at):
+    whole, _ = run(tmp_path / "whole", micro_batch=4, packed=True)
+    run(tmp_path / "cut", stop_at=stop_at, micro_batch=4, packed=True)
+    resumed, _ = run(tmp_path / "cut", resume=True, micro_batch=1, packed=True)
+    assert torch.equal(weights(whole), weights(resumed)), "the state knows how large its forwards were"
+
+
 MEMORISED = SETTINGS.model_copy(update={"loss_floor": 100.0})
 
 
@@ -99,10 +135,6 @@ def test_a_memorised_night_resumes_to_the_same_bits(tmp_path, stop_at):
     resumed, end = run(tmp_path / "cut", resume=True, settings=MEMORISED)
     assert end.stop is loop.Stop.LOSS_FLOOR and end.progress.losses == finished.progress.losses
     assert torch.equal(weights(whole), weights(resumed))
-
-
-def without_dropout(model, batch, denominator):
-    return loss_of(model.eval(), batch, denominator)
 
 
 class Short:
@@ -130,9 +162,9 @@ BATCHES_OF_FOUR = SETTINGS.model_copy(update={"micro_batch": 4})
 def test_out_of_memory_halves_the_batch_and_keeps_the_gradient(error):
     whole, _ = run(settings=BATCHES_OF_FOUR, loss_of=without_dropout)
     memory, said = Short(1, error), []
-    shrunk, training = run(settings=BATCHES_OF_FOUR, loss_of=memory, on_shrink=lambda progress, who: said.append((progress.step, progress.split)))
-    assert said == [(0, 2), (0, 4)] and memory.failures == 2, "later steps begin with what fits"
-    assert training.stop is loop.Stop.FINISHED and training.progress.split == 4
+    shrunk, training = run(settings=BATCHES_OF_FOUR, loss_of=memory, on_shrink=lambda progress, who: said.append((progress.step, progress.micro_batch)))
+    assert said == [(0, 2), (0, 1)] and memory.failures == 2, "later steps begin with what fits"
+    assert training.stop is loop.Stop.FINISHED and training.progress.micro_batch == 1
     torch.testing.assert_close(weights(whole), weights(shrunk), rtol=0, atol=1e-6)
 
 
