@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from edge_sleep.benchmarks.limits import Group, limited
+
 from edge_sleep.device import environment
 from edge_sleep.system.events import read_events
 from edge_sleep.system.home import Home

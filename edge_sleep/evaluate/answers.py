@@ -9,9 +9,7 @@ from edge_sleep.data.dataset import TokenisedExample, collate
 from edge_sleep.data.experience import Message
 from edge_sleep.data.template import prompt_text
 from edge_sleep.device.shortage import Portions
-from edge_sleep.model.head import last_logits, token_losses
-
-LOSSES_AT_ONCE = 8                                 # examples per forward, where nothing is sampled
+from edge_sleep.model.head import LOSSES_AT_ONCE, last_logits, token_losses
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from edge_sleep.data.augment.rewording import Wording
 from edge_sleep.data.experience import Experience, Message
 from edge_sleep.data.quality import History
 from edge_sleep.device.detect import Device
+from edge_sleep.device.limit import felt
 from edge_sleep.device.shortage import Portions
 from edge_sleep.evaluate.answers import generate
 from edge_sleep.model import adapter
@@ -35,5 +36,6 @@ def rewrite(base: Base, device: Device, config: Config, incumbent: Path | None, 
         return [text for text, _ in generate(model, loaded.tokenizer, talks, config.companion.system_prompt,
                                              config.gate.max_new_tokens, portions)]
 
-    return paraphrases(experiences, config.data.self_paraphrase, ask, history=history, quality=config.quality,
-                       time_left=time_left, batch=config.gate.batch)
+    with felt(device.kind, config.budget.memory_bytes):
+        return paraphrases(experiences, config.data.self_paraphrase, ask, history=history, quality=config.quality,
+                           time_left=time_left, batch=config.gate.batch)

@@ -5,7 +5,9 @@ from typing import Any
 
 # What an architecture does to its logits after the head: then head(hidden) is not what it answers with.
 _AFTER_THE_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-LOGITS_BYTES = 32 * 2**20                          # of one float32 chunk [rows, V], by itself
+# Of one float32 chunk [rows, V]; its half in bfloat16 is over 32 MiB too, from where on glibc maps every block by itself.
+LOGITS_BYTES = 72 * 2**20
+LOSSES_AT_ONCE = 8                                 # examples per forward where nothing is sampled
 
 
 def causal_of(model: Any) -> Any:
@@ -25,7 +27,7 @@ def separate(model: Any) -> tuple[Any, Any] | str:
 
 
 def token_losses(model: Any, batch: dict) -> Any:
-    """Negative log-likelihood in nats [N] of each supervised token of a collated batch, on its device.
+    """Negative log-likelihood in nats [N] of each supervised token of a collated batch, on its device; without gradient.
 
     The logits of all positions are never there: the head is read for LOGITS_BYTES of supervised tokens at a time.
     """
@@ -39,9 +41,15 @@ def token_losses(model: Any, batch: dict) -> Any:
     backbone, head = parted
     hidden = backbone(**inputs, use_cache=False).last_hidden_state[batch["rows"], batch["columns"]]
     chunk = max(1, LOGITS_BYTES // (4 * head.weight.shape[0]))
-    return torch.cat([torch.nn.functional.cross_entropy(head(hidden[start:start + chunk]).float(),
-                                                        batch["targets"][start:start + chunk], reduction="none")
-                      for start in range(0, len(hidden), chunk)])
+    losses = []
+    for start in range(0, len(hidden), chunk):
+        # In place, from logits to exponentials: a library's log-softmax would hold a second chunk.
+        logits = head(hidden[start:start + chunk]).float()
+        logits.sub_(logits.amax(dim=-1, keepdim=True))
+        chosen = logits.gather(1, batch["targets"][start:start + chunk, None]).squeeze(1)
+        losses.append(logits.exp_().sum(dim=-1).log() - chosen)
+        del logits
+    return torch.cat(losses)
 
 
 def last_logits(model: Any, input_ids: Any) -> Any:

@@ -9,7 +9,7 @@ from edge_sleep.data import tonight
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example, Experience
-from edge_sleep.device import detect, shortage
+from edge_sleep.device import allocator, detect, shortage
 from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
 from edge_sleep.stages.context import Night, Request, interrupted
@@ -27,6 +27,8 @@ def plan(night: Night) -> planner.Plan:
     night.record["plan"] = {"peak_bytes": plan.peak_bytes, "seconds": round(plan.seconds, 1), "where": plan.where,
                             "reasons": [f"{choice['name']} {choice['value']}: {choice['reason']}" for choice in plan.choices]}
     night.events("plan", **plan.as_json())
+    if plan.give_back and not night.request.dry_run:
+        night.events("allocator", given_back=allocator.give_back_at_once())
     return plan
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from edge_sleep.config import Config
 from edge_sleep.data.experience import Example
-from edge_sleep.device import environment, memory
+from edge_sleep.device import allocator, environment, memory
 from edge_sleep.device.detect import Device
 from edge_sleep.model import shape
 from edge_sleep.model.base import BaseSource
+from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
 from edge_sleep.system.record import read_records
 from edge_sleep.train.planner import Plan, plan
@@ -33,10 +34,11 @@ def forecast(home: Home, config: Config, place: BaseSource, device: Device, base
     speeds = [old["measured"]["tokens_per_second"] for old in read_records(home.nights)
               if (old["base"] or {}).get("sha256") == base_sha256 and old["measured"]["tokens_per_second"]]
     mean, most = tokens(lesson)
+    dtype = read_json(home.base, "base record")["compute_dtype"] if home.base.is_file() else device.compute_dtype
     return plan(shape.read(place.folder), config, examples=sum(example.epoch in (None, 0) for example in lesson),
                 mean_tokens=mean, longest=min(config.data.max_tokens, most or config.data.max_tokens),
-                device=device.kind, dtype=device.compute_dtype, available_bytes=memory.available_bytes(),
-                cores=environment.cores(), measured_tokens_per_second=speeds[-1] if speeds else None)
+                device=device.kind, dtype=dtype, available_bytes=memory.for_this_process_bytes(),
+                libc=allocator.libc(), cores=environment.cores(), measured_tokens_per_second=speeds[-1] if speeds else None)
 
 
 def seconds_of_judging(home: Home, base: dict) -> float | None:
