@@ -126,7 +126,7 @@ class Lora(Section):
     targets: str = Field("all-linear", description="`all-linear`, or module names with commas: q_proj,v_proj")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="dropout before A")
     rslora: bool = Field(False, description="scale by alpha/sqrt(r) (rank-stabilised LoRA)")
-    dora: bool = Field(False, description="learn each output's length apart from its direction (DoRA); slower, and PEFT's own code")
+    dora: bool = Field(False, description="learn each output's length apart from its direction (DoRA): slower, PEFT's own code")
 
 
 class Train(Section):

@@ -12,6 +12,7 @@ from edge_sleep.errors import DeviceError
 
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/proc/self/cgroup")
+STATUS = Path("/proc/self/status")
 CGROUP_MOUNT = Path("/sys/fs/cgroup")
 _KIB = 1024
 
@@ -96,3 +97,35 @@ def _reclaimable(folder: Path) -> int:
 def rss_peak_bytes() -> int:
     """Largest resident set this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+
+
+def anonymous_bytes(status: Path = STATUS) -> int:
+    """Resident memory of this process that no file stands behind: all of it counts, none can be given back."""
+    return _meminfo("RssAnon", status)
+
+
+def shared_bytes(status: Path = STATUS) -> int:
+    """Resident pages of this process that lie in files, such as libraries."""
+    return _meminfo("RssFile", status)
+
+
+def data_bytes(status: Path = STATUS) -> int:
+    """Writable private memory of this process, touched or not: what RLIMIT_DATA bounds."""
+    return _meminfo("VmData", status)
+
+
+def for_this_process_bytes() -> int:
+    """What the whole process may grow to: what is available, and what it holds already."""
+    return available_bytes() + anonymous_bytes()
+
+
+def kills_by_limit(cgroup: Path = CGROUP, mount: Path = CGROUP_MOUNT) -> int | None:
+    """How often the kernel has killed a process at a memory limit of this process's own groups; None where it does not say."""
+    counts = []
+    for folder, _, limit, _ in _memory_folders(cgroup, mount):
+        try:
+            lines = (folder / ("memory.events" if limit == "memory.max" else "memory.oom_control")).read_text().splitlines()
+            counts += [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
+        except (OSError, ValueError, IndexError):     # no such group here, or a kernel that does not count
+            continue
+    return sum(counts) if counts else None

@@ -10,6 +10,7 @@ from edge_sleep.config import Config
 from edge_sleep.data.dataset import tokenise_all
 from edge_sleep.data.experience import Example
 from edge_sleep.device.detect import Device
+from edge_sleep.device.limit import felt
 from edge_sleep.evaluate.answers import canary_logits, speaking_as
 from edge_sleep.evaluate.judge import Judgement, judge
 from edge_sleep.evaluate.probes import Probe
@@ -29,8 +30,13 @@ class Hearing:
 
 def hear(base: Base, device: Device, config: Config, incumbent: Path | None, candidate: Path,
          probes: Sequence[Probe], taught: Sequence[Example], held_out: Sequence[Example], *,
-         time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None]) -> Hearing:
-    """Load the base afresh, attach both adapters, ask every probe of each."""
+         at_once: int, forward_size: int, time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None],
+         on_shrink: Callable[[int, str], None]) -> Hearing:
+    """Load the base afresh, attach both adapters, ask every probe of each.
+
+    at_once: questions asked at once; forward_size: examples whose loss is measured at once. on_shrink(at_once, who):
+    memory ran out, and from now on fewer are.
+    """
     loaded = load(base, device)
     model: Any = loaded.model
     if incumbent is not None:
@@ -44,13 +50,20 @@ def hear(base: Base, device: Device, config: Config, incumbent: Path | None, can
     def tokens(examples: Sequence[Example]) -> list:
         return tokenise_all(loaded.tokenizer, examples, config.companion.system_prompt, config.data.max_tokens)[0]
 
-    with speaking_as(model, None):
-        of_base = canary_logits(model, loaded.tokenizer, config.companion.system_prompt)
-    with speaking_as(model, AFTER):
-        of_candidate = canary_logits(model, loaded.tokenizer, config.companion.system_prompt)
-    judgement = judge(model, loaded.tokenizer, incumbent=BEFORE if incumbent else None, candidate=AFTER,
-                      probes=probes, held_out=tokens(held_out), taught=tokens(taught),
-                      system_prompt=config.companion.system_prompt, max_new_tokens=config.gate.max_new_tokens,
-                      batch_size=config.gate.batch, time_left=time_left, monotonic=clock.monotonic, between=between)
+    with felt(device.kind, config.budget.memory_bytes) as limit:
+        def after_a_batch(done: int, total: int) -> None:
+            if limit is not None:
+                limit.refresh()
+            between(done, total)
+
+        with speaking_as(model, None):
+            of_base = canary_logits(model, loaded.tokenizer, config.companion.system_prompt)
+        with speaking_as(model, AFTER):
+            of_candidate = canary_logits(model, loaded.tokenizer, config.companion.system_prompt)
+        judgement = judge(model, loaded.tokenizer, incumbent=BEFORE if incumbent else None, candidate=AFTER,
+                          probes=probes, held_out=tokens(held_out), taught=tokens(taught),
+                          system_prompt=config.companion.system_prompt, max_new_tokens=config.gate.max_new_tokens,
+                          batch_size=at_once, forward_size=forward_size, time_left=time_left,
+                          monotonic=clock.monotonic, between=after_a_batch, on_shrink=on_shrink)
     return Hearing(judgement, {"canary_mean_abs_logit_difference": (of_candidate - of_base).abs().mean().item()},
                    loaded.tokenizer.chat_template)

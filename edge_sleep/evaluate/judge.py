@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from edge_sleep.data.dataset import TokenisedExample
+from edge_sleep.device.shortage import Portions
 from edge_sleep.evaluate import scoring
 from edge_sleep.evaluate.answers import generate, mean_loss, speaking_as
 from edge_sleep.evaluate.gate import Health, Numbers, Paired
@@ -44,12 +45,15 @@ def interleave(probes: Sequence[Probe]) -> list[Probe]:
 
 def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, probes: Sequence[Probe],
           held_out: Sequence[TokenisedExample], taught: Sequence[TokenisedExample], system_prompt: str,
-          max_new_tokens: int, batch_size: int, time_left: Callable[[], float], monotonic: Callable[[], float],
-          between: Callable[[int, int], None] = lambda done, total: None) -> Judgement:
+          max_new_tokens: int, batch_size: int, forward_size: int, time_left: Callable[[], float], monotonic: Callable[[], float],
+          between: Callable[[int, int], None] = lambda done, total: None,
+          on_shrink: Callable[[int, str], None] = lambda at_once, who: None) -> Judgement:
     """Paired answers and losses under the base, the incumbent (None: the base) and the candidate.
 
+    batch_size: questions asked at once; forward_size: examples whose loss is measured at once.
     between(done, total) is called after each batch and may raise to give way. The first batch is always
-    asked; later ones only while `time_left()` exceeds what the slowest one took.
+    asked; later ones only while `time_left()` exceeds what the slowest one took. on_shrink(at_once, who): memory ran
+    out, and from now on fewer are asked at once.
     """
     adapters = {"base": None, "before": incumbent, "after": candidate}
     model.eval()
@@ -66,7 +70,9 @@ def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, 
                 found[state] = ask()
         return found
 
-    nll_taught, nll_held_out = (Paired(**each(partial(mean_loss, model, examples, pad))) for examples in (taught, held_out))
+    forwards, questions = Portions(forward_size, on_shrink), Portions(batch_size, on_shrink)
+    nll_taught, nll_held_out = (Paired(**each(partial(mean_loss, model, examples, pad, forwards)))
+                                for examples in (taught, held_out))
     ordered = interleave(probes)
     asked: list[Asked] = []
     slowest = 0.0
@@ -76,7 +82,7 @@ def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, 
         began = monotonic()
         batch = ordered[start:start + batch_size]
         answers = each(partial(generate, model, tokenizer, [probe.messages for probe in batch], system_prompt,
-                               max_new_tokens))
+                               max_new_tokens, questions))
         for index, probe in enumerate(batch):
             said = {state: answers[state][index][0] for state in _STATES}
             asked.append(Asked(probe, said, {state: scoring.is_right(probe, said[state], said["base"])

@@ -12,9 +12,12 @@ from edge_sleep.data.experience import Example, Experience
 from edge_sleep.data.salience import surprise_of
 from edge_sleep.data.template import AnswerFrame
 from edge_sleep.device.detect import Device
+from edge_sleep.device.limit import felt
+from edge_sleep.device.shortage import Portions
 from edge_sleep.evaluate.answers import mean_loss
 from edge_sleep.model import adapter
 from edge_sleep.model.base import Base, load
+from edge_sleep.model.head import LOSSES_AT_ONCE
 
 
 def surprises(base: Base, device: Device, config: Config, incumbent: Path | None, experiences: Sequence[Experience],
@@ -38,10 +41,12 @@ def surprises(base: Base, device: Device, config: Config, incumbent: Path | None
             asked.append((item.id, made))
     asked.sort(key=lambda entry: len(entry[1].ids))
     found: dict[str, float] = {}
-    for start in range(0, len(asked), config.gate.batch):
-        if not time_left():
-            break
-        part = asked[start:start + config.gate.batch]
-        losses = mean_loss(model, [made for _, made in part], loaded.tokenizer.pad_token_id, config.gate.batch)
-        found.update({name: surprise_of(loss) for (name, _), loss in zip(part, losses, strict=True)})
+    portions = Portions(LOSSES_AT_ONCE)
+    with felt(device.kind, config.budget.memory_bytes):
+        for start in range(0, len(asked), config.gate.batch):
+            if not time_left():
+                break
+            part = asked[start:start + config.gate.batch]
+            losses = mean_loss(model, [made for _, made in part], loaded.tokenizer.pad_token_id, portions)
+            found.update({name: surprise_of(loss) for (name, _), loss in zip(part, losses, strict=True)})
     return found

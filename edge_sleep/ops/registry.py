@@ -77,7 +77,7 @@ OPS: dict[str, tuple[Implementation, ...]] = {
 
 def choose(op: str, site: Site) -> Choice:
     """The implementation of `op` at `site`, with its reason and why others before it were passed over."""
-    passed = []
+    passed: list[str] = []
     for implementation in OPS[op]:
         why_not = implementation.refuses(site)
         if why_not is None:

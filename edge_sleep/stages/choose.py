@@ -15,6 +15,7 @@ from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.experience import Experience
 from edge_sleep.data.ingest import ingest as read_transcripts
 from edge_sleep.data.salience import with_surprise
+from edge_sleep.device import shortage
 from edge_sleep.errors import IntegrityError, Outcome
 from edge_sleep.model.identity import own as own_name
 from edge_sleep.stages.context import Night, interrupted
@@ -93,6 +94,7 @@ def _surprised(night: Night, new: list[Experience]) -> list[Experience]:
         from edge_sleep.evaluate.surprise import surprises
 
         found = surprises(night.base, night.device, night.config, night.parent_folder, new, _for_a_tenth(night))
+        shortage.give_back()
         night.events("surprise", by_model=len(found), by_counts=len(new) - len(found))
     night.record["data"]["surprise"] = {"model": len(found), "counts": len(new) - len(found)}
     weights = night.config.salience.weights
@@ -113,6 +115,7 @@ def _own_words(night: Night, buffer: Buffer, new: list[Experience]) -> dict[str,
     from edge_sleep.evaluate.rewriting import rewrite
 
     found = rewrite(night.base, night.device, night.config, night.parent_folder, new, buffer.memory, _for_a_tenth(night))
+    shortage.give_back()
     night.events("rewritten", asked=len(new) * night.config.data.self_paraphrase, kept=sum(map(len, found.values())))
     return found
 

@@ -9,7 +9,7 @@ from edge_sleep.data import tonight
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example, Experience
-from edge_sleep.device import detect
+from edge_sleep.device import allocator, detect, shortage
 from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
 from edge_sleep.stages.context import Night, Request, interrupted
@@ -27,6 +27,8 @@ def plan(night: Night) -> planner.Plan:
     night.record["plan"] = {"peak_bytes": plan.peak_bytes, "seconds": round(plan.seconds, 1), "where": plan.where,
                             "reasons": [f"{choice['name']} {choice['value']}: {choice['reason']}" for choice in plan.choices]}
     night.events("plan", **plan.as_json())
+    if plan.give_back and not night.request.dry_run:
+        night.events("allocator", given_back=allocator.give_back_at_once())
     return plan
 
 
@@ -43,6 +45,7 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
     result = train_candidate(night.base, night.device, night.config, night.examples, night.parent_folder, night.state,
                              plan, night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
                              _held_out(night))
+    shortage.give_back()                 # the judge loads a model of its own
     night.record["train"] = result.train
     night.record["measured"] |= result.measured
     night.record["data"] |= result.data
@@ -70,7 +73,8 @@ def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
         with Buffer(home.experiences) as buffer:
             new, earlier, _ = tonight.choose(buffer, config)
         lesson = tonight.compose(new, earlier, config, base_folder=place.folder, parent=store.incumbent(home)) if new else []
-    planned = forecast.forecast(home, config, place, base_model.settled(home, detect.choose(config.companion.compute_dtype)), known, lesson)
+    device = base_model.settled(home, detect.choose(config.companion.compute_dtype))
+    planned = forecast.forecast(home, config, place, device, known, lesson)
     ready = "yes" if len(new) >= config.data.min_new else "no"
     return planned.as_json() | {"choices": [
         {"name": "night", "value": ready, "reason": f"{len(new)} new experiences, {config.data.min_new} are needed"},

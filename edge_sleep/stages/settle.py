@@ -11,9 +11,11 @@ from edge_sleep.data.experience import Example
 from edge_sleep.data.quality import QuarantineReason
 from edge_sleep.errors import Outcome, Preempted
 from edge_sleep.evaluate import exam, gate
+from edge_sleep.model.head import LOSSES_AT_ONCE
 from edge_sleep.stages.context import Night, interrupted
 from edge_sleep.system.files import read_json, write_json
 from edge_sleep.system.record import read_records
+from edge_sleep.train.attempt import Attempt
 
 
 def judge(night: Night) -> None:
@@ -33,8 +35,17 @@ def judge(night: Night) -> None:
     taught, held_out = ([Example(conversation(item.prompt, item.response, item.context if in_context else ()), 1.0, "new",
                                  item.id, not item.trimmed) for item in group[:64]]
                         for group, in_context in ((night.experiences, False), (night.held_out, night.config.data.context > 0)))
-    hearing = hear(night.base, night.device, night.config, night.parent_folder, night.state / "candidate", confirm, taught,
-                   held_out, time_left=night.contract.remaining, clock=night.clock, between=between)
+    trained_with = night.record["train"].get("micro_batch") or LOSSES_AT_ONCE
+    with Attempt(night.state / "judging-attempt.json", night.config.gate.batch) as attempt:
+        def shrunk(at_once: int, why: str) -> None:
+            night.events("shrunk", asked_at_once=at_once, reason=why)
+
+        if attempt.reason:
+            shrunk(attempt.size, attempt.reason)
+        hearing = hear(night.base, night.device, night.config, night.parent_folder, night.state / "candidate", confirm, taught,
+                       held_out, at_once=attempt.size, forward_size=min(LOSSES_AT_ONCE, trained_with, attempt.size),
+                       time_left=night.contract.remaining, clock=night.clock, between=between,
+                       on_shrink=lambda at_once, who: shrunk(at_once, f"out of memory: {who}"))
     verdict = gate.decide(hearing.judgement.numbers, night.config.gate)
     outcome = exam.document(verdict, hearing.judgement, len(select_probes))
     night.events("verdict", verdict=verdict.outcome.value, reasons=verdict.reasons)

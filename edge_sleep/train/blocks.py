@@ -63,6 +63,11 @@ def _speak(model: Any) -> Any:
         model.train(training)
 
 
+def _replace(module: Any, forward: Callable) -> None:
+    """This instance's forward is another from now on; the class, and other models, keep theirs."""
+    module.__dict__["forward"] = forward
+
+
 def _put_back(model: Any) -> None:
     for module in model.modules():
         module.__dict__.pop("forward", None)
@@ -93,12 +98,13 @@ def _norms(model: Any, site: registry.Site) -> Swap:
         return Swap("rms_norm", 0, "no norm of a known form")
     first = found[0]
     with torch.no_grad():
-        rows = torch.randn(3, len(first.weight), dtype=first.weight.dtype, device=first.weight.device, generator=_dice(first.weight))
+        rows = torch.randn(3, len(first.weight), dtype=first.weight.dtype, device=first.weight.device,
+                           generator=_dice(first.weight))
         why_not = _differs(site, ours(rows, first.weight, first.variance_epsilon), first(rows))
     if why_not:
         return Swap("rms_norm", 0, why_not)
     for module in found:
-        module.forward = _norm_forward(module, ours)
+        _replace(module, _norm_forward(module, ours))
     return Swap("rms_norm", len(found), choice.reason)
 
 
@@ -127,7 +133,7 @@ def _gates(gated: list[Any], site: registry.Site) -> Swap:
     if why_not:
         return Swap("swiglu", 0, why_not)
     for module in gated:
-        module.forward = _gate_forward(module, ours)
+        _replace(module, _gate_forward(module, ours))
     return Swap("swiglu", len(gated), choice.reason)
 
 
@@ -149,14 +155,15 @@ def _linears(model: Any, site: registry.Site, ends: set[int], checkpointing: boo
             why_not = _why_not_fused(module)
             if why_not is None:
                 last = id(module) in ends
-                module.forward = _lora_forward(module, beside.implementation.load(), alone.implementation.load(), last,
-                                               checkpointing and not last)
+                _replace(module, _lora_forward(module, beside.implementation.load(), alone.implementation.load(), last,
+                                               checkpointing and not last))
                 with_adapter += 1
             else:
                 own_code.add(why_not)
     for module in model.modules():
         if isinstance(module, Linear4bit) and id(module) not in inside:
-            module.forward = _frozen_forward(module, alone.implementation.load(), checkpointing and id(module) not in ends)
+            keep = checkpointing and id(module) not in ends
+            _replace(module, _frozen_forward(module, alone.implementation.load(), keep))
             without += 1
     return [Swap("lora_linear", with_adapter, beside.reason if with_adapter else "; ".join(sorted(own_code)) or "no 4-bit adapter"),
             Swap("frozen_linear", without, alone.reason if without else "every 4-bit layer has an adapter, or none is 4-bit")]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edge_sleep.config import Config
 from edge_sleep.data.experience import Example
-from edge_sleep.device import environment, memory
+from edge_sleep.device import allocator, environment, memory
 from edge_sleep.device.detect import Device
 from edge_sleep.model import shape
 from edge_sleep.model.base import BaseSource
@@ -37,8 +37,8 @@ def forecast(home: Home, config: Config, place: BaseSource, device: Device, base
     sharing = on_this_machine() if device.kind == "cpu" else 1
     return plan(shape.read(place.folder), config, examples=sum(example.epoch in (None, 0) for example in lesson),
                 mean_tokens=mean, longest=min(config.data.max_tokens, most or config.data.max_tokens),
-                device=device.kind, dtype=device.compute_dtype, available_bytes=memory.available_bytes() // sharing,
-                cores=environment.cores(), measured_tokens_per_second=speeds[-1] if speeds else None)
+                device=device.kind, dtype=device.compute_dtype, available_bytes=memory.for_this_process_bytes() // sharing,
+                libc=allocator.libc(), cores=environment.cores(), measured_tokens_per_second=speeds[-1] if speeds else None)
 
 
 def seconds_of_judging(home: Home, base: dict) -> float | None:

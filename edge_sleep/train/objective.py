@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from edge_sleep.errors import ModelError
+from edge_sleep.model.head import separate
 from edge_sleep.ops.loss import chunked_cross_entropy
 
 _ROUNDING = 0.03                          # of a norm: bfloat16 through some dozens of blocks; a leak is of the order of 1
@@ -16,14 +17,10 @@ def chunked_objective(model: Any, chunk: int) -> tuple[Callable[[Any, dict, floa
 
     The head is read separately from the backbone, which is only right where logits are head(hidden).
     """
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    refused = [name for name in ("final_logit_softcapping", "logit_scale", "logits_scaling")
-               if getattr(causal.config, name, None) not in (None, 1.0)]
-    head = causal.get_output_embeddings()
-    backbone = causal.get_decoder() if hasattr(causal, "get_decoder") else None
-    if refused or head is None or backbone is None or backbone is causal:
-        why = ", ".join(refused) or "no separate backbone"
-        return _full_logits, f"full logits: this architecture changes them after the head ({why})"
+    parted = separate(model)
+    if isinstance(parted, str):
+        return _full_logits, f"full logits: this architecture changes them after the head ({parted})"
+    backbone, head = parted
 
     def loss_of(_: Any, batch: dict, denominator: float) -> Any:
         hidden = backbone(**_inputs(batch), use_cache=False).last_hidden_state

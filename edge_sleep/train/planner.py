@@ -10,12 +10,16 @@ import math
 from dataclasses import dataclass, field, replace
 
 from edge_sleep.config import Config
+from edge_sleep.device import allocator
+from edge_sleep.model.head import LOSSES_AT_ONCE
 from edge_sleep.model.shape import Shape
-from edge_sleep.train.anatomy import standing_bytes, step_bytes
+from edge_sleep.train.anatomy import kept_by_judging, standing_bytes, step_bytes
 
-HOST_BYTES = 700 * 2**20                           # torch, transformers, peft and bitsandbytes imported, measured RSS
-# On a CPU glibc keeps much of what a step frees: measured 1.1 to 5.6 times the step's own peak. A GPU's allocator does not.
-CPU_KEEPS = 5.0
+# torch, transformers, peft and bitsandbytes imported, measured RSS; a CUDA context comes to it.
+HOST_BYTES = {"cpu": 500 * 2**20, "gpu": 700 * 2**20}
+# What a CPU's C library keeps of what a step frees: measured 1.1 to 5.6 times the step's own peak, and 1.17 to 1.20 where
+# blocks go back at once (0.5B, 2 x 512 and 4 x 512). A GPU's allocator hands its blocks out again.
+CPU_KEEPS, CPU_GIVES_BACK = 5.0, 1.25
 SMALLEST_CHUNK = 32                                # supervised tokens: below, reading the head costs more than it saves
 # Tokens per forward from which more no longer pay. Below 1,024 a GPU waits for kernel launches (a roofline of AGX Orin and Thor).
 # One x86 core, 57 tokens an example: seedling 2,597 tokens/s with 1, 3,890 with 8, 3,753 with 16; 0.5B 23 with 1, 31 with 4.
@@ -55,19 +59,29 @@ class Plan:
     seconds: float
     training_seconds: float
     choices: list[dict] = field(default_factory=list)
+    give_back: bool = False                        # device/allocator.py
 
     def as_json(self) -> dict:
         return {"where": self.where, "peak_bytes": self.peak_bytes, "seconds": round(self.seconds, 1),
                 "choices": self.choices}
 
 
-def peak_bytes(shape: Shape, config: Config, fit: Fit, *, device: str, dtype: str, tokens: int) -> int:
-    """Predicted peak of the process in bytes: host, weights, adapter and one step whose longest row has `tokens`."""
+def peak_bytes(shape: Shape, config: Config, fit: Fit, *, device: str, dtype: str, tokens: int, give_back: bool = False) -> int:
+    """Predicted peak of the process in bytes: host, weights, adapter and one step whose longest row has `tokens`.
+
+    give_back: whether a CPU's C library is told to return what is freed. Where it is not, judging can be the larger part:
+    it frees nothing between the layers of a forward.
+    """
     rank, targets = config.lora.rank, config.lora.targets
     step = step_bytes(shape, dtype=dtype, rank=rank, targets=targets, micro_batch=fit.micro_batch, tokens=tokens,
                       chunk=fit.loss_chunk, checkpointing=fit.checkpointing)
-    return (HOST_BYTES + standing_bytes(shape, dtype=dtype, rank=rank, targets=targets)
-            + int(step * (CPU_KEEPS if device == "cpu" else 1.0)))
+    standing = HOST_BYTES[device] + standing_bytes(shape, dtype=dtype, rank=rank, targets=targets)
+    if device != "cpu":
+        return standing + step
+    if give_back:
+        return standing + int(step * CPU_GIVES_BACK)
+    judging = kept_by_judging(shape, dtype=dtype, rows=min(fit.micro_batch, LOSSES_AT_ONCE) * tokens)
+    return standing + max(int(step * CPU_KEEPS), judging)
 
 
 def step_flops(shape: Shape, tokens: float, checkpointing: bool) -> float:
@@ -77,17 +91,21 @@ def step_flops(shape: Shape, tokens: float, checkpointing: bool) -> float:
 
 
 def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, longest: int, device: str, dtype: str,
-         available_bytes: int, cores: int, measured_tokens_per_second: float | None) -> Plan:
+         available_bytes: int, cores: int, measured_tokens_per_second: float | None, libc: str = "glibc") -> Plan:
     """Choose settings that fit, and say how long the night would take.
 
-    device: "gpu" or "cpu". where is "none" when not even one example at a time fits the memory.
+    device: "gpu" or "cpu". available_bytes: what the whole process may take, what it holds now included. where is "none"
+    when not even one example at a time fits the memory.
     """
     allowed = min(available_bytes, config.budget.memory_bytes or available_bytes)
     settings = config.train
     asked = fit = Fit(settings.loss_chunk, settings.checkpointing, settings.micro_batch)
 
+    kept = peak_bytes(shape, config, asked, device=device, dtype=dtype, tokens=longest)
+    give_back, why_allocator = allocator.policy(device, kept, allowed, libc)
+
     def needed(fit: Fit) -> int:
-        return peak_bytes(shape, config, fit, device=device, dtype=dtype, tokens=longest)
+        return peak_bytes(shape, config, fit, device=device, dtype=dtype, tokens=longest, give_back=give_back)
 
     while needed(fit) > allowed and (less := fit.smaller()):
         fit = less
@@ -132,9 +150,10 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
          "reason": "keeps the examples per optimiser step"},
         {"name": "checkpointing", "value": fit.checkpointing, "reason": why("checkpointing")},
         {"name": "loss_chunk", "value": fit.loss_chunk, "reason": why("loss_chunk")},
+        {"name": "freed_memory", "value": "given back" if give_back else "kept", "reason": why_allocator},
         {"name": "training_seconds", "value": round(training, 1), "reason": why_time},
         {"name": "time", "value": "fits" if training <= available_time else "goes on another night",
          "reason": f"{available_time:.0f} s of {config.budget.time:.0f} s are for training, "
                    f"{rest:.0f} s for loading, judging and saving"},
     ]
-    return Plan(device if fits else "none", fit, peak, training + rest, training, choices)
+    return Plan(device if fits else "none", fit, peak, training + rest, training, choices, give_back)

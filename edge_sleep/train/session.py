@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from edge_sleep.checkpoint import manifest
 from edge_sleep.config import Config, Train
 from edge_sleep.data.dataset import tokenise_all
 from edge_sleep.data.experience import Example
 from edge_sleep.device.detect import Device
+from edge_sleep.device.limit import felt
 from edge_sleep.errors import DoesNotFit
 from edge_sleep.model import adapter
 from edge_sleep.model.base import Base, context_length, load
@@ -23,6 +25,7 @@ from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
 from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
 from edge_sleep.train import blocks, gradient, loop, objective, scaling, state, team
+from edge_sleep.train.attempt import Attempt
 from edge_sleep.train.budget import Contract
 from edge_sleep.train.helper import Work
 from edge_sleep.train.planner import Plan
@@ -120,7 +123,8 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
         why += "; no conversation is held out (data.held_out), so train.patience watches none"
     # After the packing trial, which compares bits: blocked attention centres keys over a whole row.
     swaps = blocks.make_lean(model, checkpointing=settings.checkpointing)
-    events("objective", reason=f"{why}; {why_packed}", ops=[str(swap) for swap in swaps], examples=len(tokenised), too_long=too_long)
+    events("objective", reason=f"{why}; {why_packed}", ops=[str(swap) for swap in swaps], examples=len(tokenised),
+           too_long=too_long)
     before_tonight = {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
     saved = state.latest(folder)
     first_scale = scaling.first(base.compute_dtype)
@@ -133,9 +137,12 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
         if reason := interrupted():
             why_stopped.append(reason)
             return loop.Stop.PREEMPTED
+        if limit is not None:
+            limit.refresh()
         return None if contract.fits(step_seconds) else loop.Stop.DEADLINE
 
     def on_step(progress: state.Progress, steps: int, rate: float) -> None:
+        attempt.at(progress.step, progress.micro_batch)
         times.append(progress.seconds - sum(times) - before)
         left = (steps - progress.step) * statistics.median(times)
         events("step", step=progress.step, steps=steps, loss=round(progress.losses[-1], 4), learning_rate=rate,
@@ -143,8 +150,15 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
                remaining_seconds=round(left, 1))
 
     def on_shrink(progress: state.Progress, who: str) -> None:
+        attempt.at(progress.step, progress.micro_batch)
         events("shrunk", step=progress.step, micro_batch=progress.micro_batch,
                reason=f"out of memory: {who}")
+
+    def restore(parameters: dict, optimiser: Any) -> state.Progress:
+        assert saved is not None
+        progress = state.restore(saved, parameters, optimiser)
+        progress.micro_batch = min(progress.micro_batch, attempt.size)
+        return progress
 
     def on_rescale(progress: state.Progress) -> None:
         events("rescaled", step=progress.step, loss_scale=progress.scale, reason="a gradient did not fit float16")
@@ -155,14 +169,20 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     before = read_json(saved / "progress.json", "training state")["seconds"] if saved else 0.0
     if saved:
         events("resume", state="restored", step=saved.name)
-    training = loop.train(
-        model, tokenised, settings, pad=loaded.tokenizer.pad_token_id, loss_of=loss_of, may_step=may_step,
-        save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),
-        restore=(lambda parameters, optimiser: state.restore(saved, parameters, optimiser)) if saved else None,
-        on_step=on_step, on_shrink=on_shrink, on_rescale=on_rescale,
-        on_held_out=on_held_out, held_out=watched, monotonic=clock.monotonic, state_every=settings.state_every,
-        packed=packed, team=together, first_scale=first_scale, micro_batch=micro_batch,
-        first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
+    begin = int(saved.name.removeprefix("step-")) if saved else 0
+    with (Attempt(folder / _note_of(together), micro_batch, begin) as attempt,
+          felt(device.kind, config.budget.memory_bytes) as limit):
+        if attempt.reason:
+            events("shrunk", micro_batch=attempt.size, reason=attempt.reason)
+
+        training = loop.train(
+            model, tokenised, settings, pad=loaded.tokenizer.pad_token_id, loss_of=loss_of, may_step=may_step,
+            save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),
+            restore=restore if saved else None,
+            on_step=on_step, on_shrink=on_shrink, on_rescale=on_rescale,
+            on_held_out=on_held_out, held_out=watched, monotonic=clock.monotonic, state_every=settings.state_every,
+            packed=packed, team=together, first_scale=first_scale, micro_batch=together.decided(lambda: attempt.size),
+            first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
     progress = training.progress
     result = TrainingResult(
         TrainingStop.FINISHED, "",
@@ -199,6 +219,11 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
         _keep_part(model, before_tonight, settings.keep)
         _stage(model, folder, base, parent)
     return result
+
+
+def _note_of(together: Team) -> str:
+    """Where this process notes what it tries: each has its own memory to run out of."""
+    return "training-attempt.json" if together.leads else f"training-attempt-{together.rank}.json"
 
 
 def _settings(folder: Path, config: Config, plan: Plan) -> tuple[Train, int]:

@@ -1,0 +1,61 @@
+"""The head beside its backbone: logits of the positions that are wanted, and of no others."""
+from __future__ import annotations
+
+from typing import Any
+
+# What an architecture does to its logits after the head: then head(hidden) is not what it answers with.
+_AFTER_THE_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+# Of one float32 chunk [rows, V]; its half in bfloat16 is over 32 MiB too, from where on glibc maps every block by itself.
+LOGITS_BYTES = 72 * 2**20
+LOSSES_AT_ONCE = 8                                 # examples per forward where nothing is sampled
+
+
+def causal_of(model: Any) -> Any:
+    """The language model under PEFT's wrapper; its adapted layers stay."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def separate(model: Any) -> tuple[Any, Any] | str:
+    """(backbone, head) where the logits are head(hidden states); otherwise why they are not."""
+    causal = causal_of(model)
+    changed = [name for name in _AFTER_THE_HEAD if getattr(causal.config, name, None) not in (None, 1.0)]
+    head = causal.get_output_embeddings()
+    backbone = causal.get_decoder() if hasattr(causal, "get_decoder") else None
+    if changed or head is None or backbone is None or backbone is causal:
+        return ", ".join(changed) or "no separate backbone"
+    return backbone, head
+
+
+def token_losses(model: Any, batch: dict) -> Any:
+    """Negative log-likelihood in nats [N] of each supervised token of a collated batch, on its device; without gradient.
+
+    The logits of all positions are never there: the head is read for LOGITS_BYTES of supervised tokens at a time.
+    """
+    import torch
+
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "position_ids") if name in batch}
+    parted = separate(model)
+    if isinstance(parted, str):
+        logits = model(**inputs, use_cache=False).logits[batch["rows"], batch["columns"]]
+        return torch.nn.functional.cross_entropy(logits.float(), batch["targets"], reduction="none")
+    backbone, head = parted
+    hidden = backbone(**inputs, use_cache=False).last_hidden_state[batch["rows"], batch["columns"]]
+    chunk = max(1, LOGITS_BYTES // (4 * head.weight.shape[0]))
+    losses = []
+    for start in range(0, len(hidden), chunk):
+        # In place, from logits to exponentials: a library's log-softmax would hold a second chunk.
+        logits = head(hidden[start:start + chunk]).float()
+        logits.sub_(logits.amax(dim=-1, keepdim=True))
+        chosen = logits.gather(1, batch["targets"][start:start + chunk, None]).squeeze(1)
+        losses.append(logits.exp_().sum(dim=-1).log() - chosen)
+        del logits
+    return torch.cat(losses)
+
+
+def last_logits(model: Any, input_ids: Any) -> Any:
+    """Logits [B, V] of the last position of `input_ids` [B, T]."""
+    parted = separate(model)
+    if isinstance(parted, str):
+        return model(input_ids=input_ids, use_cache=False).logits[:, -1]
+    backbone, head = parted
+    return head(backbone(input_ids=input_ids, use_cache=False).last_hidden_state[:, -1])
