@@ -9,7 +9,8 @@ from edge_sleep.data.experience import Example
 from edge_sleep.device import allocator, environment, memory
 from edge_sleep.device.detect import Device
 from edge_sleep.model import shape
-from edge_sleep.model.base import BaseSource
+from edge_sleep.model.base import INT8_EMBEDDING, BaseSource
+from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
 from edge_sleep.system.record import read_records
 from edge_sleep.train.planner import Plan, plan
@@ -35,10 +36,12 @@ def forecast(home: Home, config: Config, place: BaseSource, device: Device, base
               if (old["base"] or {}).get("sha256") == base_sha256 and old["measured"]["tokens_per_second"]]
     mean, most = tokens(lesson)
     sharing = on_this_machine() if device.kind == "cpu" else 1
+    form = read_json(home.base, "base record").get("quantisation") if home.base.is_file() else None
     return plan(shape.read(place.folder), config, examples=sum(example.epoch in (None, 0) for example in lesson),
                 mean_tokens=mean, longest=min(config.data.max_tokens, most or config.data.max_tokens),
                 device=device.kind, dtype=device.compute_dtype, available_bytes=memory.for_this_process_bytes() // sharing,
-                libc=allocator.libc(), cores=environment.cores(), measured_tokens_per_second=speeds[-1] if speeds else None)
+                libc=allocator.libc(), int8_embedding=form == INT8_EMBEDDING, cores=environment.cores(),
+                measured_tokens_per_second=speeds[-1] if speeds else None)
 
 
 def seconds_of_judging(home: Home, base: dict) -> float | None:
