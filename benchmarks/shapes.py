@@ -10,15 +10,16 @@ import argparse
 import shutil
 from pathlib import Path
 
+from edge_sleep.model.known_shapes import KNOWN
 from edge_sleep.seedling import MODEL as SEEDLING
 
-# The published config.json numbers of each model.
-SHAPES = {
-    "qwen2.5-0.5b": {"hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
-                     "intermediate_size": 4864, "vocab_size": 151936, "tie_word_embeddings": True},
-    "qwen2.5-1.5b": {"hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2,
-                     "intermediate_size": 8960, "vocab_size": 151936, "tie_word_embeddings": True},
-}
+
+def config_of(name: str) -> dict:
+    """The keys of config.json that make the shape."""
+    shape = KNOWN[name]
+    return {"hidden_size": shape.hidden, "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads,
+            "num_key_value_heads": shape.kv_heads, "intermediate_size": shape.intermediate, "vocab_size": shape.vocabulary,
+            "tie_word_embeddings": shape.tied}
 
 
 def make(name: str, folder: Path, seed: int = 0) -> Path:
@@ -31,7 +32,7 @@ def make(name: str, folder: Path, seed: int = 0) -> Path:
         if (SEEDLING / file).is_file():
             shutil.copy(SEEDLING / file, folder)
     torch.manual_seed(seed)
-    config = Qwen2Config(**SHAPES[name], max_position_embeddings=32768, rope_theta=1e6, rms_norm_eps=1e-6,
+    config = Qwen2Config(**config_of(name), max_position_embeddings=32768, rope_theta=1e6, rms_norm_eps=1e-6,
                          dtype="bfloat16")
     Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
     return folder
@@ -39,7 +40,7 @@ def make(name: str, folder: Path, seed: int = 0) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shape", choices=sorted(SHAPES))
+    parser.add_argument("shape", choices=sorted(KNOWN))
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     print(make(arguments.shape, arguments.folder))

@@ -48,7 +48,7 @@ def command(
     given = context.transcripts(place, sessions, more)
     config = context.configure(place, common, model=model, budget=budget, probes=probes)
     from edge_sleep import night
-    request = night.Request(sessions=given, force=force, dry_run=dry_run)
+    request = night.Request(sessions=given, force=force, dry_run=dry_run, board=context.load_profile(common)[0])
     with output.libraries_to_stderr(), NightProgress() as progress:
         record = night.run(place, config, request, listener=progress)
     if as_json:

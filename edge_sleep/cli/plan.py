@@ -32,7 +32,7 @@ def command(
     board, why = context.load_profile(common)
     from edge_sleep import night
     with output.libraries_to_stderr():
-        document = night.plan(place, config, night.Request(sessions=given))
+        document = night.plan(place, config, night.Request(sessions=given, board=board))
     output.answer(document, as_text(document, f"{board.name} ({why})", memory.available_bytes()), as_json)
 
 

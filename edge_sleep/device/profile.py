@@ -76,6 +76,8 @@ class Profile(_Part):
     memory_bytes: int | None = Field(None, gt=0, description="MemTotal as Linux sees it")
     memory_bandwidth_bytes_per_second: int | None = Field(None, gt=0)
     gpu_architecture: str | None = Field(None, pattern=r"^sm_\d+$")
+    training_flops_per_second: float | None = Field(
+        None, gt=0, description="what training on a 4-bit base sustains on its GPU; a plan's figure until a home has measured")
     thermal: Thermal = Thermal()
     power: Power = Power()
     defaults: dict[str, dict[str, Any]] = Field(default_factory=dict, description="configuration for this board")

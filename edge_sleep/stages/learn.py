@@ -9,7 +9,11 @@ from edge_sleep.data import tonight
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example, Experience
+<<<<<<< HEAD
 from edge_sleep.device import allocator, detect, memory, shortage
+=======
+from edge_sleep.device import allocator, detect, profile, shortage
+>>>>>>> loop
 from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
 from edge_sleep.model import shape
@@ -35,7 +39,7 @@ def declare(home: Home, place: base_model.BaseSource, config: Config, device: de
 
 def plan(night: Night) -> planner.Plan:
     plan = forecast.forecast(night.home, night.config, night.place, night.device, night.base.sha256,
-                             night.examples)
+                             night.examples, night.request.board or profile.detect()[0])
     night.record["plan"] = {"peak_bytes": plan.peak_bytes, "seconds": round(plan.seconds, 1), "where": plan.where,
                             "reasons": [f"{choice['name']} {choice['value']}: {choice['reason']}" for choice in plan.choices]}
     night.events("plan", **plan.as_json())
@@ -86,8 +90,9 @@ def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
             new, earlier, _ = tonight.choose(buffer, config)
         lesson = tonight.compose(new, earlier, config, base_folder=place.folder, parent=store.incumbent(home)) if new else []
     device = base_model.settled(home, detect.choose(config.companion.compute_dtype))
-    planned = forecast.forecast(home, config, place, device, known, lesson)
+    board = request.board or profile.detect()[0]
+    planned = forecast.forecast(home, config, place, device, known, lesson, board)
     ready = "yes" if len(new) >= config.data.min_new else "no"
     return planned.as_json() | {"choices": [
         {"name": "night", "value": ready, "reason": f"{len(new)} new experiences, {config.data.min_new} are needed"},
-        *planned.choices]}
+        *planned.choices, forecast.largest_model(config, board, device)]}

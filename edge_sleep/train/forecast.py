@@ -8,11 +8,13 @@ from edge_sleep.config import Config
 from edge_sleep.data.experience import Example
 from edge_sleep.device import allocator, environment, memory
 from edge_sleep.device.detect import Device
+from edge_sleep.device.profile import Profile
 from edge_sleep.model import shape
 from edge_sleep.model.base import INT8_EMBEDDING, BaseSource
 from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
 from edge_sleep.system.record import read_records
+from edge_sleep.train.capacity import largest
 from edge_sleep.train.planner import Plan, plan
 from edge_sleep.train.team import on_this_machine
 
@@ -30,8 +32,8 @@ def tokens(examples: Sequence[Example]) -> tuple[float, int]:
 
 
 def forecast(home: Home, config: Config, place: BaseSource, device: Device, base_sha256: str | None,
-             lesson: Sequence[Example]) -> Plan:
-    """Plan the lesson, with the speed that this home last measured on this base."""
+             lesson: Sequence[Example], board: Profile) -> Plan:
+    """Plan the lesson, with the speed that this home last measured on this base, or what is known of the board."""
     speeds = [old["measured"]["tokens_per_second"] for old in read_records(home.nights)
               if (old["base"] or {}).get("sha256") == base_sha256 and old["measured"]["tokens_per_second"]]
     mean, most = tokens(lesson)
@@ -40,8 +42,19 @@ def forecast(home: Home, config: Config, place: BaseSource, device: Device, base
     return plan(shape.read(place.folder), config, examples=sum(example.epoch in (None, 0) for example in lesson),
                 mean_tokens=mean, longest=min(config.data.max_tokens, most or config.data.max_tokens),
                 device=device.kind, dtype=device.compute_dtype, available_bytes=memory.for_this_process_bytes() // sharing,
+<<<<<<< HEAD
                 libc=allocator.libc(), int8_embedding=form == INT8_EMBEDDING, cores=environment.cores(),
                 measured_tokens_per_second=speeds[-1] if speeds else None)
+=======
+                libc=allocator.libc(), cores=environment.cores(), measured_tokens_per_second=speeds[-1] if speeds else None,
+                flops_per_second=board.training_flops_per_second)
+
+
+def largest_model(config: Config, board: Profile, device: Device) -> dict:
+    """The choice `largest_model` for `board`."""
+    return largest(config, board, device, available_bytes=memory.for_this_process_bytes(), cores=environment.cores(),
+                   libc=allocator.libc())
+>>>>>>> loop
 
 
 def seconds_of_judging(home: Home, base: dict) -> float | None:

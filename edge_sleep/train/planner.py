@@ -27,6 +27,7 @@ FULL_FORWARD = {"gpu": 1024, "cpu": 512}
 # Sustained float32 matmul of one x86 core at these sizes, and the cost of one eager block: rough on
 # purpose; from the second night on the home's own measurement takes their place.
 _CORE_FLOPS = 4e10
+_GPU_FLOPS = 5e12                                  # of a GPU without a profile: what a stock stack reached on an RTX 4060
 _BLOCK_SECONDS = 0.01
 
 
@@ -102,11 +103,15 @@ def step_flops(shape: Shape, tokens: float, checkpointing: bool) -> float:
 
 def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, longest: int, device: str, dtype: str,
          available_bytes: int, cores: int, measured_tokens_per_second: float | None, libc: str = "glibc",
+<<<<<<< HEAD
          int8_embedding: bool = False) -> Plan:
+=======
+         flops_per_second: float | None = None) -> Plan:
+>>>>>>> loop
     """Choose settings that fit, and say how long the night would take.
 
     device: "gpu" or "cpu". available_bytes: what the whole process may take, what it holds now included. where is "none"
-    when not even one example at a time fits the memory.
+    when not even one example at a time fits the memory. flops_per_second: what the board's profile says of its GPU.
     """
     allowed = min(available_bytes, config.budget.memory_bytes or available_bytes)
     settings = config.train
@@ -147,10 +152,11 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
         training = tokens / measured_tokens_per_second
         why_time = f"{measured_tokens_per_second:.0f} tokens/s, measured on this home's last night"
     else:
-        rate = _CORE_FLOPS * cores if device == "cpu" else 5e12
+        rate = _CORE_FLOPS * cores if device == "cpu" else flops_per_second or _GPU_FLOPS
         training = (step_flops(shape, tokens, fit.checkpointing) / rate
                     + (forwards * shape.layers * _BLOCK_SECONDS if device == "cpu" else 0))
-        why_time = "a rough figure from the model's size; measured from the second night on"
+        of_what = "its profile's" if device == "gpu" and flops_per_second else "a rough"
+        why_time = f"the model's size at {of_what} {rate:.3g} FLOP/s; measured from the second night on"
     rest = config.budget.reserve * config.budget.time
     available_time = config.budget.time - rest
     saved = shape.embedding_parameters * (ELEMENT[dtype] - 1)

@@ -7,7 +7,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,8 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
                    reserved: Callable[[float], float], interrupted: Callable[[], str | None]) -> TrainingResult:
     import torch
 
-    base, device, config, examples, parent, folder, plan = (getattr(work, part.name) for part in fields(work))
+    base, device, config, examples = work.base, work.device, work.config, work.examples
+    parent, folder, plan = work.parent, work.folder, work.plan
     settings, micro_batch = _settings(folder, config, plan)
     loaded = load(base, replace(device, torch_name=together.device or device.torch_name))
     events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how)
@@ -157,7 +158,7 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     def restore(parameters: dict, optimiser: Any) -> state.Progress:
         assert saved is not None
         progress = state.restore(saved, parameters, optimiser)
-        progress.micro_batch = min(progress.micro_batch, attempt.size)
+        progress.micro_batch = min(progress.micro_batch, size)
         return progress
 
     def on_rescale(progress: state.Progress) -> None:
@@ -175,13 +176,14 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
         if attempt.reason:
             events("shrunk", micro_batch=attempt.size, reason=attempt.reason)
 
+        size = together.decided(lambda: attempt.size)
         training = loop.train(
             model, tokenised, settings, pad=loaded.tokenizer.pad_token_id, loss_of=loss_of, may_step=may_step,
             save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),
             restore=restore if saved else None,
             on_step=on_step, on_shrink=on_shrink, on_rescale=on_rescale,
             on_held_out=on_held_out, held_out=watched, monotonic=clock.monotonic, state_every=settings.state_every,
-            packed=packed, team=together, first_scale=first_scale, micro_batch=together.decided(lambda: attempt.size),
+            packed=packed, team=together, first_scale=first_scale, micro_batch=size,
             first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
     progress = training.progress
     result = TrainingResult(
