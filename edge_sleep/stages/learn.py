@@ -9,11 +9,7 @@ from edge_sleep.data import tonight
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example, Experience
-<<<<<<< HEAD
-from edge_sleep.device import allocator, detect, memory, shortage
-=======
-from edge_sleep.device import allocator, detect, profile, shortage
->>>>>>> loop
+from edge_sleep.device import allocator, detect, memory, profile, shortage
 from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
 from edge_sleep.model import shape

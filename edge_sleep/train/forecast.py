@@ -42,19 +42,14 @@ def forecast(home: Home, config: Config, place: BaseSource, device: Device, base
     return plan(shape.read(place.folder), config, examples=sum(example.epoch in (None, 0) for example in lesson),
                 mean_tokens=mean, longest=min(config.data.max_tokens, most or config.data.max_tokens),
                 device=device.kind, dtype=device.compute_dtype, available_bytes=memory.for_this_process_bytes() // sharing,
-<<<<<<< HEAD
                 libc=allocator.libc(), int8_embedding=form == INT8_EMBEDDING, cores=environment.cores(),
-                measured_tokens_per_second=speeds[-1] if speeds else None)
-=======
-                libc=allocator.libc(), cores=environment.cores(), measured_tokens_per_second=speeds[-1] if speeds else None,
-                flops_per_second=board.training_flops_per_second)
+                measured_tokens_per_second=speeds[-1] if speeds else None, flops_per_second=board.training_flops_per_second)
 
 
 def largest_model(config: Config, board: Profile, device: Device) -> dict:
     """The choice `largest_model` for `board`."""
     return largest(config, board, device, available_bytes=memory.for_this_process_bytes(), cores=environment.cores(),
                    libc=allocator.libc())
->>>>>>> loop
 
 
 def seconds_of_judging(home: Home, base: dict) -> float | None:

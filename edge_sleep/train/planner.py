@@ -103,11 +103,7 @@ def step_flops(shape: Shape, tokens: float, checkpointing: bool) -> float:
 
 def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, longest: int, device: str, dtype: str,
          available_bytes: int, cores: int, measured_tokens_per_second: float | None, libc: str = "glibc",
-<<<<<<< HEAD
-         int8_embedding: bool = False) -> Plan:
-=======
-         flops_per_second: float | None = None) -> Plan:
->>>>>>> loop
+         flops_per_second: float | None = None, int8_embedding: bool = False) -> Plan:
     """Choose settings that fit, and say how long the night would take.
 
     device: "gpu" or "cpu". available_bytes: what the whole process may take, what it holds now included. where is "none"
