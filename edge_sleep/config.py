@@ -146,7 +146,8 @@ class Train(Section):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
     loss_chunk: int = Field(128, ge=1, description="supervised tokens per chunk of the loss head")
     packing: bool = Field(True, description="let short examples share a row instead of padding it; the gradient is the same")
-    checkpointing: bool = Field(True, description="recompute each block's activations in the backward pass")
+    checkpointing: bool | Literal["auto"] = Field("auto", description="recompute each block's activations in the backward pass; "
+                                                  "auto does so unless memory is plenty")
     state_every: Duration = Field(60.0, description="time between two saves of the full training state")
     loss_floor: float = Field(0.005, ge=0, description="mean loss of an epoch that makes the next one the last: "
                               "memorised, not learned")

@@ -107,7 +107,7 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     settings, micro_batch = _settings(folder, config, plan)
     loaded = load(base, replace(device, torch_name=together.device or device.torch_name))
     events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how)
-    objective.prepare_for_training(loaded.model, settings.checkpointing)
+    objective.prepare_for_training(loaded.model, settings.checkpointing is not False)
     if parent is None:
         model = adapter.attach_new(loaded.model, config.lora, settings.seed)
     else:
@@ -123,7 +123,7 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     if settings.patience and not watched:
         why += "; no conversation is held out (data.held_out), so train.patience watches none"
     # After the packing trial, which compares bits: blocked attention centres keys over a whole row.
-    swaps = blocks.make_lean(model, checkpointing=settings.checkpointing)
+    swaps = blocks.make_lean(model, checkpointing=settings.checkpointing is not False)
     events("objective", reason=f"{why}; {why_packed}", ops=[str(swap) for swap in swaps], examples=len(tokenised),
            too_long=too_long)
     before_tonight = {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
