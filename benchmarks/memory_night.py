@@ -1,18 +1,20 @@
 """Whole nights under a hard memory limit: from transcripts to promotion, in a process that the kernel would kill.
 
     python -m edge_sleep.benchmarks.shapes qwen2.5-0.5b /tmp/shape
-    python -m edge_sleep.benchmarks.memory_night /tmp/shape --limits 2048,1536,1152
+    python -m edge_sleep.benchmarks.memory_night /tmp/shape --limits 2048,1536,1536-450
 
 Each limit (MiB) is one night in a cgroup of its own, page cache and kernel memory included, no swap; all of them in one
-home: the first quantises the base, the later ones read its cache and continue the adapter. A night that does not fit as
-configured shows how it shrank. Random weights recall nothing, so what the night is judged by is loosened as the tests
-do, and the loss on what was taught decides; every such setting is printed. The last line is one JSON document.
+home: the first quantises the base, the later ones read its cache and continue the adapter. `1536-450` is a night whose
+neighbour in the same cgroup takes 450 MiB when the plan is made already: it has to hit the limit and shrink. Random weights
+recall nothing, so what a night is judged by is loosened as the tests do, and the loss on what was taught decides; every
+setting is printed. The last line is one JSON document.
 """
 from __future__ import annotations
 
 import argparse
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -51,8 +53,19 @@ def transcript(folder: Path, number: int, exchanges: int, longest_words: int) ->
     return file
 
 
-def night(group: Group, home: Path, model: str, sessions: Path, sets: list[str], budget: str) -> dict:
-    """One night in `group`; what it took, how it ended, what had to shrink."""
+NEIGHBOUR = """
+import sys
+sys.stdin.readline()
+held = b"x" * int(sys.argv[1])
+sys.stdin.readline()
+"""
+
+
+def night(group: Group, home: Path, model: str, sessions: Path, sets: list[str], budget: str, held_bytes: int = 0) -> dict:
+    """One night in `group`; what it took, how it ended, what had to shrink.
+
+    held_bytes: what a neighbour in the group takes as soon as the plan is made.
+    """
     command = [sys.executable, "-m", "edge_sleep", "night", "--home", str(home), "--model", model, "--sessions", str(sessions),
                "--budget", budget, "--json"]
     for item in sets:
@@ -60,8 +73,16 @@ def night(group: Group, home: Path, model: str, sessions: Path, sets: list[str],
     before = set(Home(home).nights.iterdir()) if Home(home).nights.is_dir() else set()
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
+        neighbour = group.run([sys.executable, "-c", NEIGHBOUR, str(held_bytes)], stdin=subprocess.PIPE) if held_bytes else None
         process = group.run(command, stdout=said, stderr=sys.stderr, text=True)
+        while neighbour is not None and process.poll() is None and not planned(home, before):
+            time.sleep(0.01)
+        if neighbour is not None and neighbour.stdin is not None:
+            neighbour.stdin.write(b"\n")
+            neighbour.stdin.flush()
         code = process.wait()
+        if neighbour is not None:
+            neighbour.communicate(b"\n")
         said.seek(0)
         lines = said.read().splitlines()
     new = sorted(set(Home(home).nights.iterdir()) - before) if Home(home).nights.is_dir() else []
@@ -78,10 +99,17 @@ def night(group: Group, home: Path, model: str, sessions: Path, sets: list[str],
             "phases": record.get("phases"), "adapter": record.get("candidate")}
 
 
+def planned(home: Path, before: set[Path]) -> bool:
+    """Whether tonight's plan is made."""
+    new = set(Home(home).nights.iterdir()) - before if Home(home).nights.is_dir() else set()
+    return any(event["event"] == "plan" for folder in new for event in read_events(folder / "events.jsonl"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", help="the model")
-    parser.add_argument("--limits", default="2048,1536,1152", help="MiB of each night, in order")
+    parser.add_argument("--limits", default="2048,1536,1536-450",
+                        help="MiB of each night, in order; LIMIT-HELD: a neighbour takes HELD of it once the plan is made")
     parser.add_argument("--sessions", type=Path, help="your own transcripts; generated ones where left out")
     parser.add_argument("--exchanges", type=int, default=12, help="generated exchanges a night")
     parser.add_argument("--longest", type=int, default=360, help="words of the longest generated answer")
@@ -94,12 +122,15 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         home = arguments.home or Path(folder) / "home"
-        for number, limit in enumerate((int(part) for part in arguments.limits.split(",")), start=1):
-            sessions = arguments.sessions or transcript(Path(folder), number, arguments.exchanges, arguments.longest)
+        for number, part in enumerate(arguments.limits.split(","), start=1):
+            limit, held = (int(size or 0) for size in part.partition("-")[::2])
+            nights = len(list(Home(home).nights.iterdir())) if Home(home).nights.is_dir() else 0
+            sessions = arguments.sessions or transcript(Path(folder), nights + 1, arguments.exchanges, arguments.longest)
             with limited(limit << 20) as group:
-                row = {"limit_mebibytes": limit} | night(group, home, arguments.folder, sessions, sets, arguments.budget)
+                row = {"limit_mebibytes": limit, "neighbour_mebibytes": held} | night(
+                    group, home, arguments.folder, sessions, sets, arguments.budget, held << 20)
             rows.append(row)
-            print(f"night {number}: limit {limit} MiB, peak {row['peak_bytes'] / 2**20:.0f} (resident "
+            print(f"night {number}: limit {limit} MiB, {held} of them a neighbour's; peak {row['peak_bytes'] / 2**20:.0f} (resident "
                   f"{(row['rss_peak_bytes'] or 0) / 2**20:.0f}, planned {(row['planned_bytes'] or 0) / 2**20:.0f}), "
                   f"{row['kills']} killed, at the limit {row['at_limit']} times; {row['outcome']} "
                   f"(exit {row['exit_code']}) in {row['seconds']:.0f} s; base {', '.join(row['loaded'])}", flush=True)

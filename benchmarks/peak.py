@@ -17,6 +17,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -66,7 +67,34 @@ def resident(model: Any, moments: int = 2) -> int:
     return sum(seen.values()) + moments * trained
 
 
-def ours(folder: str, rows: int, tokens: int, settings: dict) -> tuple[Any, int, list[float]]:
+class Window:
+    """Stands between a contender's steps: the second one, with AdamW's moments there, is measured."""
+
+    def __init__(self) -> None:
+        self.peak, self.steps, self.losses = Peak(), 0, list[float]()
+        self._open: Any = None
+
+    def enter(self, *_: Any) -> None:
+        if self.steps == 1:
+            self._open = self.peak.window()
+            self._open.__enter__()
+
+    def leave(self, loss: float | None = None) -> None:
+        if self._open is not None:
+            self._open.__exit__(None, None, None)
+            self._open = None
+        self.steps += 1
+        if loss is not None:
+            self.losses.append(loss)
+
+
+def settings_of(sets: list[str]) -> dict:
+    """`key=value` items as a contender's settings; `train.` in front may be left out."""
+    given = (entry.partition("=") for entry in sets)
+    return {key.removeprefix("train."): json.loads(value) if value[:1] in "0123456789tfn-" else value for key, _, value in given}
+
+
+def ours(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
     import torch
 
     from edge_sleep.config import Lora, Train
@@ -74,33 +102,23 @@ def ours(folder: str, rows: int, tokens: int, settings: dict) -> tuple[Any, int,
     from edge_sleep.device import detect
     from edge_sleep.model import adapter
     from edge_sleep.model import base as base_model
-    from edge_sleep.train import loop, objective
+    from edge_sleep.train import blocks, loop, objective
 
-    place = base_model.resolve(folder)
-    loaded = base_model.load(base_model.Base(place, "", "bfloat16"), detect.choose())
-    train = Train(**{"epochs": 2, "micro_batch": rows, "learning_rate": RATE, "warmup": 0.0, "loss_floor": 0, "loss_chunk": 64,
-                     **settings})
+    of = {"dtype": "bfloat16", "rank": RANK, "targets": TARGETS, "embedding": "full", **settings}
+    form = base_model.INT8_EMBEDDING if of.pop("embedding") == "int8" else base_model.QUANTISATION
+    declared = base_model.Base(base_model.resolve(folder), "", of.pop("dtype"), quantisation=form)
+    loaded = base_model.load(declared, detect.choose())
+    lora = Lora(rank=of.pop("rank"), alpha=8, targets=of.pop("targets"))
+    train = Train(**{"epochs": 2, "micro_batch": rows, "learning_rate": RATE, "warmup": 0.0, "loss_floor": 0, **of})
     objective.prepare_for_training(loaded.model, train.checkpointing)
-    model = adapter.attach_new(loaded.model, Lora(rank=RANK, alpha=8, targets=TARGETS), seed=0)
+    model = adapter.attach_new(loaded.model, lora, seed=0)
+    blocks.make_lean(model, checkpointing=train.checkpointing)
     loss_of, _ = objective.chunked_objective(model, train.loss_chunk)
     examples = [TokenisedExample(tuple(row), tokens // 2, tokens, 1.0) for row in words(rows, tokens, len(loaded.tokenizer))]
     torch.manual_seed(0)
-    peak, losses, windows = Peak(), [], []
-
-    def may_step(seconds: float) -> None:
-        if losses:
-            windows.append(peak.window())
-            windows[0].__enter__()
-
-    def on_step(progress: Any, steps: int, rate: float) -> None:
-        losses.append(progress.losses[-1])
-        if windows:
-            windows[0].__exit__(None, None, None)
-
-    import time
-    loop.train(model, examples, train, pad=0, loss_of=loss_of, may_step=may_step, save=lambda *_: None, on_step=on_step,
-               monotonic=time.monotonic, state_every=1e9)
-    return model, peak.bytes, losses
+    loop.train(model, examples, train, pad=0, loss_of=loss_of, may_step=gate.enter, save=lambda *_: None,
+               on_step=lambda progress, steps, rate: gate.leave(progress.losses[-1]), monotonic=time.monotonic, state_every=1e9)
+    return model
 
 
 def stock(folder: str) -> Any:
@@ -129,31 +147,27 @@ def batch_of(rows: int, tokens: int, vocabulary: int) -> dict[str, Any]:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
 
 
-def hf(folder: str, rows: int, tokens: int, settings: dict) -> tuple[Any, int, list[float]]:
+def hf(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
     import torch
     from transformers import AutoTokenizer
 
     model = stock(folder)
     model.train()
     batch = batch_of(rows, tokens, len(AutoTokenizer.from_pretrained(folder)))
-    optimiser = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=RATE, foreach=False)
-    peak, losses = Peak(), []
-
-    def step() -> None:
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=RATE, foreach=False)
+    for _ in range(settings.get("steps", 10_000)):
+        gate.enter()
         loss = model(**batch).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([weight for weight in model.parameters() if weight.requires_grad], 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        losses.append(loss.item())
-
-    step()
-    with peak.window():
-        step()
-    return model, peak.bytes, losses
+        gate.leave(loss.item())
+    return model
 
 
-def trl(folder: str, rows: int, tokens: int, settings: dict) -> tuple[Any, int, list[float]]:
+def trl(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
     from datasets import Dataset
     from transformers import AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
@@ -163,32 +177,30 @@ def trl(folder: str, rows: int, tokens: int, settings: dict) -> tuple[Any, int, 
     made = words(rows, tokens, len(tokenizer))
     answers = [[int(place >= tokens // 2) for place in range(tokens)]] * len(made)
     data = Dataset.from_dict({"input_ids": made * 2, "completion_mask": answers * 2})
-    peak, losses, windows = Peak(), [], []
 
     class Watch(TrainerCallback):
         def on_step_begin(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step == 1:
-                windows.append(peak.window())
-                windows[0].__enter__()
+            gate.enter()
 
         def on_step_end(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
-            if windows:
-                windows[0].__exit__(None, None, None)
+            gate.leave()
 
         def on_log(self, arguments: Any, state: Any, control: Any, logs: dict | None = None, **_: Any) -> None:
             if logs and "loss" in logs:
-                losses.append(logs["loss"])
+                gate.losses.append(float(logs["loss"]))
 
     with tempfile.TemporaryDirectory() as out:
         SFTTrainer(model=model, args=SFTConfig(
-            output_dir=out, per_device_train_batch_size=rows, max_steps=2, learning_rate=RATE, logging_steps=1, max_length=tokens,
-            report_to=[], use_cpu=True, bf16=True, gradient_checkpointing=True, save_strategy="no", completion_only_loss=True,
-            gradient_checkpointing_kwargs={"use_reentrant": False}, optim="adamw_torch", dataset_num_proc=None),
+            output_dir=out, per_device_train_batch_size=rows, max_steps=settings.get("steps", 10_000), learning_rate=RATE,
+            logging_steps=1, max_length=tokens, report_to=[], use_cpu=True, bf16=True, gradient_checkpointing=True,
+            save_strategy="no", completion_only_loss=True, gradient_checkpointing_kwargs={"use_reentrant": False},
+            optim="adamw_torch", dataset_num_proc=None, disable_tqdm=True),
             train_dataset=data, processing_class=tokenizer, callbacks=[Watch()]).train()
-    return model, peak.bytes, losses
+    return model
 
 
-CONTENDERS: dict[str, Callable[[str, int, int, dict], tuple[Any, int, list[float]]]] = {"ours": ours, "hf": hf, "trl": trl}
+# (model folder, rows, tokens, settings, gate that stands between the steps) -> the model
+CONTENDERS: dict[str, Callable[[str, int, int, dict, Any], Any]] = {"ours": ours, "hf": hf, "trl": trl}
 
 
 def measure(folder: str, who: str, rows: int, tokens: int, settings: dict) -> dict:
@@ -197,8 +209,9 @@ def measure(folder: str, who: str, rows: int, tokens: int, settings: dict) -> di
     import transformers  # noqa: F401
 
     before = status("VmRSS")
-    model, window, losses = CONTENDERS[who](folder, rows, tokens, settings)
-    standing = resident(model)
+    gate = Window()
+    model = CONTENDERS[who](folder, rows, tokens, settings if who == "ours" else {"steps": 2}, gate)
+    standing, window, losses = resident(model), gate.peak.bytes, gate.losses
     return {"who": who, "rows": rows, "tokens": tokens, "settings": settings, "peak_mebibytes": (standing + window) / 2**20,
             "standing_mebibytes": standing / 2**20, "step_mebibytes": window / 2**20, "rss_mebibytes": status("VmHWM") - before,
             "losses": losses}
@@ -209,11 +222,11 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--against", default="hf", help="hf, trl (pip install trl), both with a comma, or nothing")
     parser.add_argument("--shapes", default=",".join(f"{rows}x{tokens}" for rows, tokens in SHAPES))
-    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="train.KEY=VALUE", help="settings of ours")
+    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE",
+                        help="settings of ours: those of train, and dtype, rank, targets, embedding")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    given = (entry.partition("=") for entry in arguments.sets)
-    settings = {key.removeprefix("train."): json.loads(value) for key, _, value in given}
+    settings = settings_of(arguments.sets)
     shapes = [tuple(map(int, shape.split("x"))) for shape in arguments.shapes.split(",")]
     if arguments.only:
         print(json.dumps(measure(arguments.folder, arguments.only, *shapes[0], settings)))

@@ -1,12 +1,14 @@
-"""How fast one optimiser step is: edge_sleep beside Hugging Face + PEFT + bitsandbytes, in turns.
+"""How fast one optimiser step is: edge_sleep beside Hugging Face + PEFT + bitsandbytes and TRL, in turns.
 
     python -m edge_sleep.benchmarks.shapes qwen2.5-0.5b /tmp/shape
-    python -m edge_sleep.benchmarks.step_time /tmp/shape --shapes 1x512,1x1024
+    python -m edge_sleep.benchmarks.step_time /tmp/shape --against hf,trl --shapes 1x512,1x1024
 
-The same model, words and adapter as in `peak`, checkpointing per block for both. Each turn is a process of its own: one step
-to warm up, then `--steps` timed ones, of which the median counts. The ratio is of neighbours in time; its interval is the
-range over the rounds. `matmul` is the bare bfloat16 product of the shape's largest layer in the same process, in
-GFLOP per second: what the step's own FLOPs are held against. The last line is one JSON document.
+The same model, words, adapter and settings as in `peak`, checkpointing per block for all. Every contender is a process that
+has loaded its model and waits; in each round each of them takes `--steps` steps, one contender after another. A round's
+ratio is of the medians of its steps; reported are the median over the rounds and their range. `matmul` is the bare
+bfloat16 product of the shape's largest layer, timed in the same rounds, which the step's own products are held against:
+forward, recomputation up to the feed-forward's last layer, backward to the activations, causal attention, and the head
+for the supervised half. The last line is one JSON document.
 """
 from __future__ import annotations
 
@@ -18,109 +20,143 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from edge_sleep.benchmarks.peak import TARGETS, batch_of, stock, words
+from edge_sleep.benchmarks import peak
 
 from edge_sleep.device import environment
 from edge_sleep.model.shape import Shape, read
 
 
-def ours(folder: str, rows: int, tokens: int, steps: int, chunk: int) -> list[float]:
-    from edge_sleep.config import Lora, Train
-    from edge_sleep.data.dataset import TokenisedExample
-    from edge_sleep.device import detect
-    from edge_sleep.model import adapter
-    from edge_sleep.model import base as base_model
-    from edge_sleep.train import loop, objective
+class Turnstile:
+    """Lets a contender take as many steps as the parent asks for, one line on standard input a turn, and times them."""
 
-    loaded = base_model.load(base_model.Base(base_model.resolve(folder), "", "bfloat16"), detect.choose())
-    train = Train(epochs=1 + steps, micro_batch=rows, learning_rate=1e-4, loss_floor=0, loss_chunk=chunk)
-    objective.prepare_for_training(loaded.model, True)
-    model = adapter.attach_new(loaded.model, Lora(rank=4, alpha=8, targets=TARGETS), seed=0)
-    loss_of, _ = objective.chunked_objective(model, chunk)
-    examples = [TokenisedExample(tuple(row), tokens // 2, tokens, 1.0) for row in words(rows, tokens, len(loaded.tokenizer))]
-    ends: list[float] = []
-    loop.train(model, examples, train, pad=0, loss_of=loss_of, may_step=lambda seconds: None, save=lambda *_: None,
-               on_step=lambda progress, planned, rate: ends.append(progress.seconds), monotonic=time.monotonic, state_every=1e9)
-    return [end - begin for begin, end in zip(ends, ends[1:], strict=False)]
+    def __init__(self) -> None:
+        self.left, self.times, self.losses = 0, list[float](), list[float]()
+        self.began = 0.0
 
+    def enter(self, *_: Any) -> None:
+        if not self.left:
+            if self.times:
+                print(json.dumps({"seconds": self.times, "losses": self.losses}), flush=True)
+                self.times, self.losses = [], []
+            line = sys.stdin.readline()
+            if not line.strip():
+                sys.exit(0)
+            self.left = int(line)
+        self.began = time.monotonic()
 
-def hf(folder: str, rows: int, tokens: int, steps: int, chunk: int) -> list[float]:
-    import torch
-    from transformers import AutoTokenizer
-
-    model = stock(folder)
-    model.train()
-    batch = batch_of(rows, tokens, len(AutoTokenizer.from_pretrained(folder)))
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=1e-4, foreach=False)
-    taken = []
-    for _ in range(1 + steps):
-        began = time.monotonic()
-        loss = model(**batch).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        loss.item()
-        taken.append(time.monotonic() - began)
-    return taken[1:]
+    def leave(self, loss: float | None = None) -> None:
+        self.times.append(time.monotonic() - self.began)
+        if loss is not None:
+            self.losses.append(loss)
+        self.left -= 1
 
 
-CONTENDERS: dict[str, Callable[[str, int, int, int, int], list[float]]] = {"ours": ours, "hf": hf}
+def serve(folder: str, who: str, rows: int, tokens: int, settings: dict) -> None:
+    """Load the contender and take turns until standard input ends."""
+    turnstile = Turnstile()
+    peak.CONTENDERS[who](folder, rows, tokens, {**settings, "epochs": 10_000} if who == "ours" else settings, turnstile)
+
+
+class Contender:
+    def __init__(self, folder: str, who: str, shape: str, sets: list[str]):
+        command = [sys.executable, "-m", "edge_sleep.benchmarks.step_time", folder, "--only", who, "--shapes", shape,
+                   *(part for entry in sets for part in ("--set", entry))]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def turn(self, steps: int) -> dict:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        # The answer comes when the contender asks for its next turn; libraries may have printed lines of their own.
+        for line in self.process.stdout:
+            if line.startswith('{"seconds"'):
+                return json.loads(line)
+        raise SystemExit(f"a contender ended: exit code {self.process.wait()}")
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def step_gflop(shape: Shape, rows: int, tokens: int) -> float:
-    """Forward, its repetition, the backward pass to the activations; the head for the supervised half only."""
-    return rows * tokens * (6 * shape.linear_parameters + 2 * shape.vocabulary * shape.hidden) / 1e9
+    """The products that a step cannot do without, in GFLOP."""
+    down = shape.layers * shape.hidden * shape.intermediate
+    linears = rows * tokens * 2 * (3 * shape.linear_parameters - down)
+    head = rows * tokens // 2 * 4 * shape.vocabulary * shape.hidden
+    # Two products forward, twice, and five backward, each over half of the [T, T] pairs.
+    attention = shape.layers * rows * 9 * tokens ** 2 * shape.heads * shape.head_size
+    return (linears + head + attention) / 1e9
 
 
-def matmul_gflops(shape: Shape, rows: int) -> float:
+def matmul_gflops(shape: Shape, rows: int, seconds: float = 1.0) -> float:
+    """GFLOP per second of the bare product of the largest layer, forward and backward by turns."""
     import torch
 
-    left = torch.randn(rows, shape.hidden, dtype=torch.bfloat16)
-    right = torch.randn(shape.intermediate, shape.hidden, dtype=torch.bfloat16)
-    torch.nn.functional.linear(left, right)
+    left, right = (torch.randn(size, dtype=torch.bfloat16) for size in ((rows, shape.hidden), (shape.intermediate, shape.hidden)))
+    given = torch.nn.functional.linear(left, right)
     began, times = time.monotonic(), 0
-    while time.monotonic() - began < 1.0:
+    while time.monotonic() - began < seconds:
         torch.nn.functional.linear(left, right)
-        times += 1
+        given @ right
+        times += 2
     return times * 2 * rows * shape.hidden * shape.intermediate / (time.monotonic() - began) / 1e9
+
+
+def compare(folder: str, given: str, against: list[str], sets: list[str], rounds: int, steps: int,
+            say: Callable[[str], None]) -> dict:
+    """All contenders on one shape: every turn, the ratios, the share of the bare product."""
+    rows, tokens = map(int, given.split("x"))
+    shape = read(Path(folder))
+    contenders = {who: Contender(folder, who, given, sets if who == "ours" else []) for who in ("ours", *against)}
+    seconds: dict[str, list[float]] = {who: [] for who in contenders}
+    first_losses, rates = {}, []
+    for who, contender in contenders.items():
+        first_losses[who] = contender.turn(2)["losses"]                # to warm up, not counted
+    for number in range(rounds):
+        rates.append(matmul_gflops(shape, rows * tokens))
+        for who, contender in contenders.items():
+            seconds[who].append(statistics.median(contender.turn(steps)["seconds"]))
+        say(f"{given} round {number + 1}: " + ", ".join(f"{who} {taken[-1]:.2f} s" for who, taken in seconds.items())
+            + f"; bare product {rates[-1]:.0f} GFLOP/s")
+    for contender in contenders.values():
+        contender.close()
+    gflop = step_gflop(shape, rows, tokens)
+    shares = sorted(gflop / taken / rate for taken, rate in zip(seconds["ours"], rates, strict=True))
+    ratios = {who: sorted(theirs / mine for mine, theirs in zip(seconds["ours"], seconds[who], strict=True)) for who in against}
+    for who, found in ratios.items():
+        say(f"{given}: {who} / ours {statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})")
+    say(f"{given}: {statistics.median(shares):.0%} ({shares[0]:.0%} to {shares[-1]:.0%}) of the bare product, "
+        f"for {gflop:.0f} GFLOP")
+    return {"shape": given, "sets": sets, "seconds": seconds, "matmul_gflops": rates, "gflop": gflop,
+            "first_losses": first_losses, "ratios": {who: _spread(found) for who, found in ratios.items()},
+            "of_matmul": _spread(shares)}
+
+
+def _spread(found: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(found), "low": min(found), "high": max(found)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
+    parser.add_argument("--against", default="hf", help="hf, trl (pip install trl), both with a comma, or nothing")
     parser.add_argument("--shapes", default="1x512,1x1024")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--chunk", type=int, default=32, help="supervised tokens of our loss head at a time")
+    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE",
+                        help="settings of ours, as in peak")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
         rows, tokens = map(int, arguments.shapes.split("x"))
-        seconds = CONTENDERS[arguments.only](arguments.folder, rows, tokens, arguments.steps, arguments.chunk)
-        shape = read(Path(arguments.folder))
-        print(json.dumps({"seconds": statistics.median(seconds), "matmul_gflops": matmul_gflops(shape, rows * tokens)}))
+        serve(arguments.folder, arguments.only, rows, tokens, peak.settings_of(arguments.sets))
         return
-    results = []
-    for given in arguments.shapes.split(","):
-        rows, tokens = map(int, given.split("x"))
-        gflop = step_gflop(read(Path(arguments.folder)), rows, tokens)
-        turns: dict[str, list[dict]] = {who: [] for who in CONTENDERS}
-        for _ in range(arguments.rounds):
-            for who in CONTENDERS:
-                command = [sys.executable, "-m", "edge_sleep.benchmarks.step_time", arguments.folder, "--only", who,
-                           "--shapes", given, "--steps", str(arguments.steps), "--chunk", str(arguments.chunk)]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                turns[who].append(json.loads(done.stdout.splitlines()[-1]))
-        ratios = [theirs["seconds"] / mine["seconds"] for mine, theirs in zip(turns["ours"], turns["hf"], strict=True)]
-        share = [gflop / turn["seconds"] / turn["matmul_gflops"] for turn in turns["ours"]]
-        results.append({"shape": given, "chunk": arguments.chunk, "turns": turns, "hf_over_ours": statistics.median(ratios),
-                        "low": min(ratios), "high": max(ratios), "of_matmul": statistics.median(share)})
-        print(f"{given}: ours {statistics.median(turn['seconds'] for turn in turns['ours']):.2f} s, hf "
-              f"{statistics.median(turn['seconds'] for turn in turns['hf']):.2f} s; hf / ours {statistics.median(ratios):.2f} "
-              f"({min(ratios):.2f} to {max(ratios):.2f}); {statistics.median(share):.0%} of the bare matmul", flush=True)
+    results = [compare(arguments.folder, given, [name for name in arguments.against.split(",") if name], arguments.sets,
+                       arguments.rounds, arguments.steps, lambda text: print(text, flush=True))
+               for given in arguments.shapes.split(",")]
     print(json.dumps({"benchmark": "step_time", "results": results, "environment": environment.describe()}))
 
 

@@ -51,6 +51,8 @@ class Companion(Section):
                                description="the one system prompt, for training, judging and serving alike")
     compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="type of the arithmetic, settled with the home's first night; auto is bfloat16 where it is native")
+    embedding: Literal["auto", "full", "int8"] = Field(
+        "auto", description="embedding and head, settled with the home's first night; auto is int8 where full ones do not fit")
     companion_names: tuple[str, ...] = Field(("SAGE", "assistant"), description="speakers whose words are learned")
     teacher_names: tuple[str, ...] = Field(("Claude", "Teacher", "Dennis", "user", "human", "thor"),
                                            description="speakers who prompt; their words are never learned")

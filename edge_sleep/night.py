@@ -49,7 +49,8 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
         folder = home.night(identity)
         folder.mkdir(parents=True, exist_ok=True)
         events = EventLog(folder / "events.jsonl", clock, listener)
-        night = Night(home, config, request, clock, device, place, base_model.declare(home, place, device, clock.stamp()),
+        base = learn.declare(home, place, config, device, clock.stamp())
+        night = Night(home, config, request, clock, device, place, base,
                       Contract(clock, started, config.budget.time, 0.0), identity, events,
                       Recorder(folder / "record.json", identity, clock, events), signals)
         events("night", state="resume" if unfinished else "begin", night=identity, device=device.reason)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 QUANTISATION = "nf4-double-quant"
+INT8_EMBEDDING = f"{QUANTISATION}+int8-embedding"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Base:
     sha256: str
     compute_dtype: str
     cache: Path | None = None              # folder for what can be made again from the base
+    quantisation: str = QUANTISATION
 
     def entry(self) -> dict:
         return {"source": self.place.source, "sha256": self.sha256}
@@ -93,8 +95,8 @@ def fingerprint(place: BaseSource) -> tuple[str, dict[str, str]]:
     return hashlib.sha256(canonical_json(files)).hexdigest(), files
 
 
-def declare(home: Home, place: BaseSource, device: Device, created: str) -> Base:
-    """Bind the home to its base on the first night; afterwards check that it is still the same one.
+def declare(home: Home, place: BaseSource, device: Device, created: str, quantisation: str = QUANTISATION) -> Base:
+    """Bind the home to its base on the first night, in this quantisation; afterwards check that it is still the same one.
 
     Raises UsageError (a new base is a new home) or IntegrityError (the same folder, other bytes).
     """
@@ -108,10 +110,10 @@ def declare(home: Home, place: BaseSource, device: Device, created: str) -> Base
                                      "put the original weights back; adapters fit only the base they grew on")
             raise UsageError(f"this home belongs to the base {known['source']} ({known['sha256'][:12]}), "
                              f"not to {place.source} ({sha256[:12]})", "a new base is a new home: choose another --home")
-        return Base(place, sha256, known["compute_dtype"], home.cache)
+        return Base(place, sha256, known["compute_dtype"], home.cache, known.get("quantisation", QUANTISATION))
     write_json(home.base, {"format": 1, "source": place.source, "sha256": sha256, "files": files,
-                           "quantisation": QUANTISATION, "compute_dtype": device.compute_dtype, "created": created})
-    return Base(place, sha256, device.compute_dtype, home.cache)
+                           "quantisation": quantisation, "compute_dtype": device.compute_dtype, "created": created})
+    return Base(place, sha256, device.compute_dtype, home.cache, quantisation)
 
 
 def settled(home: Home, device: Device) -> Device:
@@ -150,21 +152,24 @@ def load(base: Base, device: Device) -> LoadedBase:
     import torch
     from transformers.utils import logging
 
-    from edge_sleep.model import lean
+    from edge_sleep.model import embedding, lean
 
     logging.disable_progress_bar()        # a night has its own progress; these bars would tear it
     dtype = getattr(torch, base.compute_dtype)
     tokenizer = load_tokenizer(base.place)
     try:
         try:
-            model, how = lean.load(base.place.folder, base.place.weight_files, dtype, device.torch_name, _cached(base, device))
+            model, how = lean.load(base.place.folder, base.place.weight_files, dtype, device.torch_name, _cached(base, device),
+                                   base.quantisation == INT8_EMBEDDING)
         except lean.NotSuited as why:
             model, how = _with_transformers(base, device, dtype), f"transformers: {why}"
+            if base.quantisation == INT8_EMBEDDING:
+                embedding.compress(model, dtype)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise ModelError(f"{base.place.source} does not load in 4-bit: {error}",
                          "`edge-sleep doctor` tries bitsandbytes on this machine") from error
-    embedding: Any = model.get_input_embeddings()
-    vocabulary = embedding.num_embeddings
+    table: Any = model.get_input_embeddings()
+    vocabulary = table.num_embeddings
     if len(tokenizer) > vocabulary:
         raise ModelError(f"the tokenizer of {base.place.source} has {len(tokenizer)} tokens, its embedding "
                          f"{vocabulary}", "use the tokenizer that belongs to these weights")
@@ -175,7 +180,7 @@ def load(base: Base, device: Device) -> LoadedBase:
 
 def _cached(base: Base, device: Device) -> Path | None:
     """Where this base's 4-bit weights are kept: as computed by this kind of device, for this arithmetic."""
-    name = f"base-{base.sha256[:16]}-{QUANTISATION}-{base.compute_dtype}-{device.torch_name.partition(':')[0]}.safetensors"
+    name = f"base-{base.sha256[:16]}-{base.quantisation}-{base.compute_dtype}-{device.torch_name.partition(':')[0]}.safetensors"
     return base.cache / name if base.cache is not None else None
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 # What an architecture does to its logits after the head: then head(hidden) is not what it answers with.
 _AFTER_THE_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-# Of one float32 chunk [rows, V]; its half in bfloat16 is over 32 MiB too, from where on glibc maps every block by itself.
+# Of one chunk of logits [rows, V]: over 32 MiB, from where on glibc maps every block by itself and gives it back whole.
 LOGITS_BYTES = 72 * 2**20
 LOSSES_AT_ONCE = 8                                 # examples per forward where nothing is sampled
 
@@ -33,6 +33,9 @@ def token_losses(model: Any, batch: dict) -> Any:
     """
     import torch
 
+    from edge_sleep.model.embedding import head_of
+    from edge_sleep.ops import loss as ops_loss
+
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "position_ids") if name in batch}
     parted = separate(model)
     if isinstance(parted, str):
@@ -40,16 +43,9 @@ def token_losses(model: Any, batch: dict) -> Any:
         return torch.nn.functional.cross_entropy(logits.float(), batch["targets"], reduction="none")
     backbone, head = parted
     hidden = backbone(**inputs, use_cache=False).last_hidden_state[batch["rows"], batch["columns"]]
-    chunk = max(1, LOGITS_BYTES // (4 * head.weight.shape[0]))
-    losses = []
-    for start in range(0, len(hidden), chunk):
-        # In place, from logits to exponentials: a library's log-softmax would hold a second chunk.
-        logits = head(hidden[start:start + chunk]).float()
-        logits.sub_(logits.amax(dim=-1, keepdim=True))
-        chosen = logits.gather(1, batch["targets"][start:start + chunk, None]).squeeze(1)
-        losses.append(logits.exp_().sum(dim=-1).log() - chosen)
-        del logits
-    return torch.cat(losses)
+    projection = head_of(head)
+    chunk = max(1, LOGITS_BYTES // (hidden.element_size() * projection.vocabulary))
+    return ops_loss.token_losses(hidden, projection, batch["targets"], chunk)
 
 
 def last_logits(model: Any, input_ids: Any) -> Any:

@@ -1,7 +1,8 @@
 """The base in 4-bit without ever being there in full: each weight is read, quantised, and put in its place.
 
-The result is what transformers with bitsandbytes makes, bit for bit, at the memory of the 4-bit model and one layer. What was
-quantised once is kept in the home's cache, by the base's sha256, and read from there the next time.
+The result is what transformers with bitsandbytes makes, bit for bit, at the memory of the 4-bit model and one layer; embedding
+and head in int8 where that is wanted (model/embedding.py). What was quantised once is kept in the home's cache, by the base's
+sha256, and read from there the next time.
 """
 from __future__ import annotations
 
@@ -26,10 +27,12 @@ class NotSuited(Exception):
     """This model's files or layers need transformers' own loader; the text says why."""
 
 
-def load(folder: Path, weight_files: list[Path], dtype: Any, device: str, cache: Path | None) -> tuple[PreTrainedModel, str]:
+def load(folder: Path, weight_files: list[Path], dtype: Any, device: str, cache: Path | None,
+         int8_embedding: bool = False) -> tuple[PreTrainedModel, str]:
     """(the model in evaluation mode, "cache" or "quantised"). Raises NotSuited before anything large is read.
 
-    cache: the file that keeps the 4-bit weights; it is made where it is missing or not what was written.
+    cache: the file that keeps the quantised weights; it is made where it is missing or not what was written.
+    int8_embedding: the embedding and the head in int8, a scale a row.
     """
     model = _skeleton(folder, dtype)
     names = _expected(model)
@@ -40,15 +43,23 @@ def load(folder: Path, weight_files: list[Path], dtype: Any, device: str, cache:
     if missing := sorted(name for name, kind in names.items() if name not in present and not (name in tied and kind != "4-bit")):
         raise NotSuited(f"the files lack {missing[0]}")
     four_bit = {name for name, kind in names.items() if kind == "4-bit"}
-    cached = _from_cache(model, cache, device, four_bit) if cache is not None else False
+    eight_bit = _tables(model) & present if int8_embedding else set()
+    cached = _from_cache(model, cache, device, dtype, four_bit, eight_bit) if cache is not None else False
     for name, file in tensors.open_all(weight_files):
         if name in four_bit:
             if not cached:
                 _place_quantised(model, name, file.read(name).to(dtype), device)
+        elif name in eight_bit:
+            if not cached:
+                _place_table(model, name, *_by_rows(file, name), dtype, device)
         else:
             value = file.read(name)
             _place(model, name, value.to(dtype) if value.is_floating_point() else value, device)
-    if tied - present:
+    if tied - present and eight_bit:
+        from edge_sleep.model.embedding import install
+
+        install(model, None, model.get_input_embeddings().table)
+    elif tied - present:
         model.tie_weights()
     for name, buffer in list(model.named_buffers()):
         owner, leaf = _owner(model, name)
@@ -56,7 +67,7 @@ def load(folder: Path, weight_files: list[Path], dtype: Any, device: str, cache:
     if cache is not None and not cached:
         # Who cannot write the home can still talk to its companion; a night on a full disk is told so by what it must write.
         with suppress(StorageError, OSError):
-            _to_cache(model, cache, four_bit)
+            _to_cache(model, cache, four_bit, eight_bit)
     model.is_loaded_in_4bit = True
     return model.eval(), "cache" if cached else "quantised"
 
@@ -125,8 +136,44 @@ def _place_quantised(model: Any, name: str, value: Any, device: str) -> None:
     layer.weight = weight.to(device)
 
 
-def _parts(model: Any, four_bit: set[str]) -> Iterator[tuple[str, Any]]:
-    """What the cache holds: each 4-bit weight, then its scales, as bitsandbytes names them."""
+def _tables(model: Any) -> set[str]:
+    """Names of the weights that are looked up by token or multiplied with every token: embedding and head."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    return {f"{name}.weight" for name, module in model.named_modules() if any(module is end for end in ends)}
+
+
+def _by_rows(file: tensors.TensorFile, name: str) -> tuple[Any, Any]:
+    """(int8 values, scales) of a table, read and quantised some thousand rows at a time: it is never there in full."""
+    import torch
+
+    from edge_sleep.ops.int8 import quantise_rows
+    from edge_sleep.ops.loss import TILE
+
+    count = file.entries[name]["shape"][0]
+    parts = [quantise_rows(file.read(name, rows=slice(begin, begin + TILE))) for begin in range(0, count, TILE)]
+    return torch.cat([values for values, _ in parts]), torch.cat([scales for _, scales in parts])
+
+
+def _place_table(model: Any, name: str, values: Any, scales: Any, dtype: Any, device: str) -> None:
+    from edge_sleep.model.embedding import Int8Table, install
+
+    table = Int8Table(values.to(device), scales.to(device), dtype)
+    owner = model.get_submodule(name.removesuffix(".weight"))
+    if owner is model.get_input_embeddings():
+        install(model, table, None)
+    else:
+        install(model, None, table)
+
+
+def _table(model: Any, name: str) -> Any:
+    return model.get_submodule(name.removesuffix(".weight")).table
+
+
+def _parts(model: Any, four_bit: set[str], eight_bit: set[str]) -> Iterator[tuple[str, Any]]:
+    """What the cache holds: each quantised weight, then its scales; those of 4 bits as bitsandbytes names them."""
+    for name in sorted(eight_bit):
+        yield name, _table(model, name).values
+        yield f"{name}.scales", _table(model, name).scales
     for name in sorted(four_bit):
         weight = _owner(model, name)[0].weight
         yield name, weight.data
@@ -134,12 +181,12 @@ def _parts(model: Any, four_bit: set[str]) -> Iterator[tuple[str, Any]]:
             yield f"{name}.{part}", value
 
 
-def _to_cache(model: Any, cache: Path, four_bit: set[str]) -> None:
+def _to_cache(model: Any, cache: Path, four_bit: set[str], eight_bit: set[str]) -> None:
     with storage_errors(cache):
         cache.parent.mkdir(parents=True, exist_ok=True)
         staged = cache.parent / f"{TEMPORARY}{cache.name}.{os.getpid()}"
         try:
-            sha256 = tensors.write(staged, _parts(model, four_bit))
+            sha256 = tensors.write(staged, _parts(model, four_bit, eight_bit))
             os.replace(staged, cache)
             fsync_folder(cache.parent)
         finally:
@@ -151,7 +198,7 @@ def _receipt(cache: Path) -> Path:
     return cache.with_suffix(".json")
 
 
-def _from_cache(model: Any, cache: Path, device: str, four_bit: set[str]) -> bool:
+def _from_cache(model: Any, cache: Path, device: str, dtype: Any, four_bit: set[str], eight_bit: set[str]) -> bool:
     """Put the cached weights in their places; False where there are none, or they are not what was written.
 
     Hashed while they are read: a layer that was placed from a damaged file is placed again by the caller.
@@ -164,21 +211,25 @@ def _from_cache(model: Any, cache: Path, device: str, four_bit: set[str]) -> boo
     placed = set()
     try:
         with tensors.TensorFile(cache) as file:
-            for name, parts in _grouped(file.entries, four_bit):
+            for name, parts in _grouped(file.entries, four_bit | eight_bit):
                 stats = {part.removeprefix(name): file.read(part, digest) for part in parts}
-                layer, _ = _owner(model, name)
-                layer.weight = Params4bit.from_prequantized(stats.pop(""), stats, device=device, module=layer)
+                if name in eight_bit:
+                    _place_table(model, name, stats[""], stats[".scales"], dtype, device)
+                else:
+                    layer, _ = _owner(model, name)
+                    layer.weight = Params4bit.from_prequantized(stats.pop(""), stats, device=device, module=layer)
                 placed.add(name)
-        return placed == four_bit and digest.hexdigest() == read_json(_receipt(cache), "receipt of the cache")["sha256"]
+        promised = read_json(_receipt(cache), "receipt of the cache")["sha256"]
+        return placed == four_bit | eight_bit and digest.hexdigest() == promised
     except (IntegrityError, KeyError, ValueError, OSError):
         return False
 
 
-def _grouped(parts: Iterable[str], four_bit: set[str]) -> Iterator[tuple[str, list[str]]]:
+def _grouped(parts: Iterable[str], weights: set[str]) -> Iterator[tuple[str, list[str]]]:
     """(name of a weight, the names of its parts), in the order they lie in the file: a weight comes before its scales."""
     name, group = "", list[str]()
     for part in parts:
-        if part in four_bit:
+        if part in weights:
             if group:
                 yield name, group
             name, group = part, []

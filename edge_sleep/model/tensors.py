@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -50,8 +51,8 @@ class TensorFile:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.close(self._descriptor)
 
-    def read(self, name: str, digest: Any = None) -> Any:
-        """The tensor, in memory of its own; its bytes go to `digest` (hashlib) too."""
+    def read(self, name: str, digest: Any = None, rows: slice | None = None) -> Any:
+        """The tensor, or these of its rows (all others unread), in memory of its own; its bytes go to `digest` (hashlib) too."""
         import torch
 
         entry = self.entries[name]
@@ -59,9 +60,16 @@ class TensorFile:
             raise IntegrityError(f"{self.path}: {name} is of the unknown type {entry['dtype']}",
                                  "save the model in float or bfloat16")
         begin, end = entry["data_offsets"]
-        tensor = torch.empty(entry["shape"], dtype=getattr(torch, _NAMES[entry["dtype"]]))
-        if tensor.nbytes != end - begin:
-            raise IntegrityError(f"{self.path}: {name} has {end - begin} bytes, its shape says {tensor.nbytes}")
+        dtype = getattr(torch, _NAMES[entry["dtype"]])
+        promised = math.prod(entry["shape"]) * dtype.itemsize
+        if promised != end - begin:
+            raise IntegrityError(f"{self.path}: {name} has {end - begin} bytes, its shape says {promised}")
+        shape = list(entry["shape"])
+        if rows is not None:
+            first, last, _ = rows.indices(shape[0])
+            begin += first * (promised // shape[0])
+            shape[0] = last - first
+        tensor = torch.empty(shape, dtype=dtype)
         if tensor.nbytes:
             view = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
             done = 0

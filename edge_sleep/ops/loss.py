@@ -159,6 +159,21 @@ def chunked_cross_entropy(hidden: Tensor, head: Tensor | Head, targets: Tensor, 
     return _ChunkedCrossEntropy.apply(hidden, projection, targets, weights, denominator, chunk)
 
 
+def token_losses(hidden: Tensor, head: Head, targets: Tensor, chunk: int) -> Tensor:
+    """Negative log-likelihood in nats [N] of each target, without gradient; `chunk` rows of logits at a time."""
+    if not len(hidden):
+        return hidden.new_empty(0, dtype=torch.float32)
+    most = min(chunk, len(hidden))
+    store = hidden.new_empty(most * head.vocabulary)
+    scratch = hidden.new_empty(most * min(TILE, head.vocabulary), dtype=torch.promote_types(hidden.dtype, torch.float32))
+    losses = []
+    for start in range(0, len(hidden), chunk):
+        part = slice(start, start + chunk)
+        _, _, total, chosen = _exponentials(hidden[part], head, targets[part], store, scratch)
+        losses.append(total - chosen)
+    return torch.cat(losses)
+
+
 def reference_cross_entropy(hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, *,
                             denominator: float, bias: Tensor | None = None) -> Tensor:
     """The same number through full logits and PyTorch's own cross-entropy: slow, obvious, the oracle."""

@@ -40,7 +40,7 @@ class Session:
         return {"base": self.base.sha256, "adapter": self._adapter_id if active else None,
                 "template": store.text_sha256(self.tokenizer.chat_template),
                 "system_prompt": store.text_sha256(self.system_prompt),
-                "device": str(self.model.device), "runtime": RUNTIME, "quantisation": base_model.QUANTISATION,
+                "device": str(self.model.device), "runtime": RUNTIME, "quantisation": self.base.quantisation,
                 "artefact_sha256": None}
 
     def answer(self, messages: Sequence[Message], on_text: Callable[[str], None] | None = None) -> str:

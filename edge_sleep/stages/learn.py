@@ -9,9 +9,10 @@ from edge_sleep.data import tonight
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example, Experience
-from edge_sleep.device import allocator, detect, profile, shortage
+from edge_sleep.device import allocator, detect, memory, profile, shortage
 from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
+from edge_sleep.model import shape
 from edge_sleep.stages.context import Night, Request, interrupted
 from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
@@ -19,6 +20,17 @@ from edge_sleep.train import forecast, planner
 from edge_sleep.train.budget import reserve
 
 HELD_OUT = 64                              # most held-out examples that training watches
+
+
+def declare(home: Home, place: base_model.BaseSource, config: Config, device: detect.Device, created: str) -> base_model.Base:
+    """The home's base; with its first night its form is settled: int8 tables where asked, or where full ones do not fit."""
+    asked = config.companion.embedding
+    if asked == "auto":
+        fits = planner.fits_with_full_embedding(shape.read(place.folder), config, device=device.kind, dtype=device.compute_dtype,
+                                                available_bytes=memory.for_this_process_bytes(), libc=allocator.libc())
+        asked = "full" if fits else "int8"
+    form = base_model.INT8_EMBEDDING if asked == "int8" else base_model.QUANTISATION
+    return base_model.declare(home, place, device, created, form)
 
 
 def plan(night: Night) -> planner.Plan:

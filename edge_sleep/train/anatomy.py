@@ -19,10 +19,12 @@ def chosen(shape: Shape, targets: str) -> list[str]:
         name for name in (part.strip() for part in targets.split(",")) if name in shape.linears]
 
 
-def standing_bytes(shape: Shape, *, dtype: str, rank: int, targets: str) -> int:
-    """4-bit weights, embedding, adapter in float32 with AdamW's two moments."""
+def standing_bytes(shape: Shape, *, dtype: str, rank: int, targets: str, int8_embedding: bool = False) -> int:
+    """4-bit weights, embedding and head, adapter in float32 with AdamW's two moments."""
     linears = shape.linear_parameters * NF4_BYTES + shape.layers * len(shape.linears) * _PER_LINEAR
-    return int(linears + shape.embedding_parameters * ELEMENT[dtype] + shape.adapter_parameters(rank, targets) * 12)
+    per_row = shape.hidden + ELEMENT[dtype] if int8_embedding else shape.hidden * ELEMENT[dtype]
+    tables = shape.embedding_parameters / shape.hidden * per_row
+    return int(linears + tables + shape.adapter_parameters(rank, targets) * 12)
 
 
 def kept_per_token(shape: Shape, *, dtype: str, rank: int, targets: str) -> float:

@@ -165,7 +165,8 @@ def _linears(model: Any, site: registry.Site, ends: set[int], checkpointing: boo
             keep = checkpointing and id(module) not in ends
             _replace(module, _frozen_forward(module, alone.implementation.load(), keep))
             without += 1
-    return [Swap("lora_linear", with_adapter, beside.reason if with_adapter else "; ".join(sorted(own_code)) or "no 4-bit adapter"),
+    no_adapter = "; ".join(sorted(own_code)) or "no 4-bit adapter"
+    return [Swap("lora_linear", with_adapter, beside.reason if with_adapter else no_adapter),
             Swap("frozen_linear", without, alone.reason if without else "every 4-bit layer has an adapter, or none is 4-bit")]
 
 

@@ -10,7 +10,8 @@ from edge_sleep.device import allocator, environment, memory
 from edge_sleep.device.detect import Device
 from edge_sleep.device.profile import Profile
 from edge_sleep.model import shape
-from edge_sleep.model.base import BaseSource
+from edge_sleep.model.base import INT8_EMBEDDING, BaseSource
+from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
 from edge_sleep.system.record import read_records
 from edge_sleep.train.capacity import largest
@@ -37,11 +38,12 @@ def forecast(home: Home, config: Config, place: BaseSource, device: Device, base
               if (old["base"] or {}).get("sha256") == base_sha256 and old["measured"]["tokens_per_second"]]
     mean, most = tokens(lesson)
     sharing = on_this_machine() if device.kind == "cpu" else 1
+    form = read_json(home.base, "base record").get("quantisation") if home.base.is_file() else None
     return plan(shape.read(place.folder), config, examples=sum(example.epoch in (None, 0) for example in lesson),
                 mean_tokens=mean, longest=min(config.data.max_tokens, most or config.data.max_tokens),
                 device=device.kind, dtype=device.compute_dtype, available_bytes=memory.for_this_process_bytes() // sharing,
-                libc=allocator.libc(), cores=environment.cores(), measured_tokens_per_second=speeds[-1] if speeds else None,
-                flops_per_second=board.training_flops_per_second)
+                libc=allocator.libc(), int8_embedding=form == INT8_EMBEDDING, cores=environment.cores(),
+                measured_tokens_per_second=speeds[-1] if speeds else None, flops_per_second=board.training_flops_per_second)
 
 
 def largest_model(config: Config, board: Profile, device: Device) -> dict:

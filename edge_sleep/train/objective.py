@@ -7,7 +7,6 @@ from typing import Any
 
 from edge_sleep.errors import ModelError
 from edge_sleep.model.head import separate
-from edge_sleep.ops.loss import chunked_cross_entropy
 
 _ROUNDING = 0.03                          # of a norm: bfloat16 through some dozens of blocks; a leak is of the order of 1
 
@@ -17,16 +16,19 @@ def chunked_objective(model: Any, chunk: int) -> tuple[Callable[[Any, dict, floa
 
     The head is read separately from the backbone, which is only right where logits are head(hidden).
     """
+    from edge_sleep.model.embedding import head_of
+    from edge_sleep.ops.loss import chunked_cross_entropy
+
     parted = separate(model)
     if isinstance(parted, str):
         return _full_logits, f"full logits: this architecture changes them after the head ({parted})"
-    backbone, head = parted
+    backbone, output = parted
+    head = head_of(output)
 
     def loss_of(_: Any, batch: dict, denominator: float) -> Any:
         hidden = backbone(**_inputs(batch), use_cache=False).last_hidden_state
         chosen = hidden[batch["rows"], batch["columns"]]
-        return chunked_cross_entropy(chosen, head.weight, batch["targets"], batch["weights"],
-                                     denominator=denominator, chunk=chunk, bias=getattr(head, "bias", None))
+        return chunked_cross_entropy(chosen, head, batch["targets"], batch["weights"], denominator=denominator, chunk=chunk)
 
     return loss_of, f"chunked head: {chunk} supervised tokens at a time, never all logits"
 

@@ -13,7 +13,7 @@ from edge_sleep.config import Config
 from edge_sleep.device import allocator
 from edge_sleep.model.head import LOSSES_AT_ONCE
 from edge_sleep.model.shape import Shape
-from edge_sleep.train.anatomy import kept_by_judging, standing_bytes, step_bytes
+from edge_sleep.train.anatomy import ELEMENT, kept_by_judging, standing_bytes, step_bytes
 
 # torch, transformers, peft and bitsandbytes imported, measured RSS; a CUDA context comes to it.
 HOST_BYTES = {"cpu": 500 * 2**20, "gpu": 700 * 2**20}
@@ -67,7 +67,8 @@ class Plan:
                 "choices": self.choices}
 
 
-def peak_bytes(shape: Shape, config: Config, fit: Fit, *, device: str, dtype: str, tokens: int, give_back: bool = False) -> int:
+def peak_bytes(shape: Shape, config: Config, fit: Fit, *, device: str, dtype: str, tokens: int, give_back: bool = False,
+               int8_embedding: bool = False) -> int:
     """Predicted peak of the process in bytes: host, weights, adapter and one step whose longest row has `tokens`.
 
     give_back: whether a CPU's C library is told to return what is freed. Where it is not, judging can be the larger part:
@@ -76,13 +77,22 @@ def peak_bytes(shape: Shape, config: Config, fit: Fit, *, device: str, dtype: st
     rank, targets = config.lora.rank, config.lora.targets
     step = step_bytes(shape, dtype=dtype, rank=rank, targets=targets, micro_batch=fit.micro_batch, tokens=tokens,
                       chunk=fit.loss_chunk, checkpointing=fit.checkpointing)
-    standing = HOST_BYTES[device] + standing_bytes(shape, dtype=dtype, rank=rank, targets=targets)
+    standing = HOST_BYTES[device] + standing_bytes(shape, dtype=dtype, rank=rank, targets=targets, int8_embedding=int8_embedding)
     if device != "cpu":
         return standing + step
     if give_back:
         return standing + int(step * CPU_GIVES_BACK)
     judging = kept_by_judging(shape, dtype=dtype, rows=min(fit.micro_batch, LOSSES_AT_ONCE) * tokens)
     return standing + max(int(step * CPU_KEEPS), judging)
+
+
+def fits_with_full_embedding(shape: Shape, config: Config, *, device: str, dtype: str, available_bytes: int,
+                             libc: str = "glibc") -> bool:
+    """Whether one example of the longest kind trains without an int8 embedding, at the least that a step can take."""
+    allowed = min(available_bytes, config.budget.memory_bytes or available_bytes)
+    least = Fit(SMALLEST_CHUNK, True, 1)
+    return any(peak_bytes(shape, config, least, device=device, dtype=dtype, tokens=config.data.max_tokens,
+                          give_back=give_back) <= allowed for give_back in (False, libc == "glibc" and device == "cpu"))
 
 
 def step_flops(shape: Shape, tokens: float, checkpointing: bool) -> float:
@@ -93,7 +103,7 @@ def step_flops(shape: Shape, tokens: float, checkpointing: bool) -> float:
 
 def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, longest: int, device: str, dtype: str,
          available_bytes: int, cores: int, measured_tokens_per_second: float | None, libc: str = "glibc",
-         flops_per_second: float | None = None) -> Plan:
+         flops_per_second: float | None = None, int8_embedding: bool = False) -> Plan:
     """Choose settings that fit, and say how long the night would take.
 
     device: "gpu" or "cpu". available_bytes: what the whole process may take, what it holds now included. where is "none"
@@ -103,11 +113,12 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
     settings = config.train
     asked = fit = Fit(settings.loss_chunk, settings.checkpointing, settings.micro_batch)
 
-    kept = peak_bytes(shape, config, asked, device=device, dtype=dtype, tokens=longest)
+    kept = peak_bytes(shape, config, asked, device=device, dtype=dtype, tokens=longest, int8_embedding=int8_embedding)
     give_back, why_allocator = allocator.policy(device, kept, allowed, libc)
 
     def needed(fit: Fit) -> int:
-        return peak_bytes(shape, config, fit, device=device, dtype=dtype, tokens=longest, give_back=give_back)
+        return peak_bytes(shape, config, fit, device=device, dtype=dtype, tokens=longest, give_back=give_back,
+                          int8_embedding=int8_embedding)
 
     while needed(fit) > allowed and (less := fit.smaller()):
         fit = less
@@ -144,6 +155,7 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
         why_time = f"the model's size at {of_what} {rate:.3g} FLOP/s; measured from the second night on"
     rest = config.budget.reserve * config.budget.time
     available_time = config.budget.time - rest
+    saved = shape.embedding_parameters * (ELEMENT[dtype] - 1)
     why_where = "fits" if fits else (f"one example at a time needs {peak / 2**20:.0f} MiB, "
                                      f"{allowed / 2**20:.0f} MiB are there")
     choices: list[dict] = [
@@ -153,6 +165,8 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
          "reason": "keeps the examples per optimiser step"},
         {"name": "checkpointing", "value": fit.checkpointing, "reason": why("checkpointing")},
         {"name": "loss_chunk", "value": fit.loss_chunk, "reason": why("loss_chunk")},
+        {"name": "embedding", "value": "int8" if int8_embedding else "full",
+         "reason": f"int8 takes {saved / 2**20:.0f} MiB less; settled with the home's first night (companion.embedding)"},
         {"name": "freed_memory", "value": "given back" if give_back else "kept", "reason": why_allocator},
         {"name": "training_seconds", "value": round(training, 1), "reason": why_time},
         {"name": "time", "value": "fits" if training <= available_time else "goes on another night",
