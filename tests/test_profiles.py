@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from edge_sleep import config
 from edge_sleep.device import profile
 from edge_sleep.errors import ConfigError, UsageError
+from edge_sleep.model import settings
+from edge_sleep.system.home import Home
 
 FOLDER = Path(__file__).parent.parent / "profiles"
 
@@ -35,6 +37,14 @@ def test_each_number_has_its_source_in_a_comment(name: str) -> None:
         if any(character.isdigit() for character in value.partition("#")[0]) and not line.startswith(("format", "desc")):
             around = "".join(lines[max(0, number - 5):number + 1])
             assert "#" in around, line
+
+
+@pytest.mark.parametrize("name", profile.shipped())
+def test_a_board_leaves_the_optimiser_step_of_a_base_as_it_was_measured(name: str, tmp_path: Path) -> None:
+    """A step of another size is another training; how many examples fit at once is the plan's business."""
+    alone, _ = settings.layered(Home(tmp_path), [], profile.load("cpu"))
+    on_board, _ = settings.layered(Home(tmp_path), [], profile.load(name))
+    assert on_board.train.examples_per_step == alone.train.examples_per_step == 16
 
 
 @pytest.mark.parametrize("board, gib, want", [

@@ -25,7 +25,8 @@ def largest(config: Config, board: Profile, device: Device, *, available_bytes: 
     """A choice of `edge-sleep plan`: the name of the largest known model whose nominal night fits `board`, or none.
 
     board: its memory and speed where the profile has them, in which case its system keeps SYSTEM_BYTES; else this machine's
-    `available_bytes` and `device`. The adapter is the configured one, the time a night's default budget.
+    `available_bytes` and `device`. The adapter is the configured one, the time a night's default budget; embedding and head
+    are in int8 where full ones do not fit (companion.embedding).
     """
     there = board.memory_bytes - SYSTEM_BYTES if board.memory_bytes else available_bytes
     kind = "gpu" if board.gpu_architecture else device.kind
@@ -33,9 +34,12 @@ def largest(config: Config, board: Profile, device: Device, *, available_bytes: 
                                          "budget": Budget(memory_bytes=config.budget.memory_bytes)})
 
     def night(name: str) -> Plan:
-        return plan(KNOWN[name], settings, examples=NOMINAL.examples, mean_tokens=NOMINAL.tokens, longest=NOMINAL.tokens,
-                    device=kind, dtype=_dtype(board, device), available_bytes=there, cores=cores, libc=libc,
-                    measured_tokens_per_second=None, flops_per_second=board.training_flops_per_second)
+        forms = {"full": (False,), "int8": (True,), "auto": (False, True)}[config.companion.embedding]
+        plans = [plan(KNOWN[name], settings, examples=NOMINAL.examples, mean_tokens=NOMINAL.tokens, longest=NOMINAL.tokens,
+                      device=kind, dtype=_dtype(board, device), available_bytes=there, cores=cores, libc=libc,
+                      measured_tokens_per_second=None, flops_per_second=board.training_flops_per_second,
+                      int8_embedding=int8) for int8 in forms]
+        return next((one for one in plans if one.where != "none"), plans[-1])
 
     found, beyond = None, None
     for name in KNOWN:                 # smallest first; a larger one needs more of both

@@ -48,7 +48,14 @@ def test_more_memory_or_more_speed_is_never_a_smaller_model():
 def test_a_board_without_known_memory_answers_for_this_machine():
     board = profile.load("cpu")
     assert asked(board, cores=64)["value"] != "none" and "16384 MiB are available" in asked(board)["reason"]
-    assert asked(board, available=GIB, cores=64)["value"] == "none"
+    assert asked(board, available=GIB // 2, cores=64)["value"] == "none"
+
+
+def test_tables_in_int8_let_a_larger_model_in():
+    """Fast enough for 7 B, whose untied embedding and head are 2 GiB in bfloat16."""
+    board = profile.load("orin-nano-8gb").model_copy(update={"training_flops_per_second": 3e12})
+    found = {form: asked(board, config=Config.model_validate({"companion": {"embedding": form}}))["value"] for form in ("full", "int8", "auto")}
+    assert found == {"full": "qwen2.5-3b", "int8": "qwen2.5-7b", "auto": "qwen2.5-7b"}
 
 
 def test_a_memory_budget_counts_and_a_longer_budget_of_tonight_does_not():

@@ -99,14 +99,17 @@ def test_every_item_is_some_processes_share():
 @pytest.mark.night
 def test_a_whole_night_on_two_processes_is_the_night_of_one(micro_home, tmp_path):
     """As `torchrun --nproc_per_node 2 -m edge_sleep night ...` starts it."""
+    exact = "companion.compute_dtype=float32"
     command = ["-m", "edge_sleep", "night", "--home", str(tmp_path / "two"), "--model", str(micro_home.model), "--json",
-               "--sessions", str(micro_home.sessions), *(word for item in micro.SETS for word in ("--set", item))]
-    (code, out, err), (helped, silence, _) = ends(start(command))
+               "--sessions", str(micro_home.sessions), *(word for item in (*micro.SETS, exact) for word in ("--set", item))]
+    both = start(command)
+    alone = micro.night(tmp_path / "one", micro_home.model, micro_home.sessions, exact)
+    (code, out, err), (helped, silence, _) = ends(both)
     assert (code, helped, silence) == (0, 0, ""), err
     record = json.loads(out.splitlines()[-1])
-    assert (record["outcome"], record["train"]["processes"], micro_home.record["train"]["processes"]) == ("promoted", 2, 1)
-    assert record["train"]["loss_last"] == pytest.approx(micro_home.record["train"]["loss_last"], rel=1e-5)
-    found, expected = (load_file(next(root.glob("adapters/*/adapter_model.safetensors"))) for root in (tmp_path / "two", micro_home.root))
+    assert (record["outcome"], record["train"]["processes"], alone["train"]["processes"]) == ("promoted", 2, 1)
+    assert record["train"]["loss_last"] == pytest.approx(alone["train"]["loss_last"], rel=1e-5)
+    found, expected = (load_file(next((tmp_path / home).glob("adapters/*/adapter_model.safetensors"))) for home in ("two", "one"))
     for name, value in expected.items():
         # Twelve steps of AdamW at 5e-3 turn a gradient's last bits into 3e-7.
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-5)
