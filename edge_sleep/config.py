@@ -164,6 +164,8 @@ class Gate(Section):
     unknown_probes: int = Field(300, ge=0, description="questions that test the right use of \"I don't know\"")
     max_new_tokens: int = Field(40, ge=4, description="longest judged answer, in tokens")
     min_effect: float = Field(0.02, ge=0, description="least gain in recall, or in nats on taught answers, that counts")
+    news: Share = Field(0.1, description="share of tonight's own questions that the incumbent must answer otherwise than taught, "
+                        "for likelier answers to count as an effect")
     retention_vs_before: Share = Field(0.97, description="least retention, as a share of the incumbent's")
     retention_vs_base: Share = Field(0.95, description="least retention, as a share of the base's")
     unknowns_drop: Share = Field(0.02, description="largest tolerated fall in the right use of \"I don't know\"")

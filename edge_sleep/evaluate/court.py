@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_sleep.config import Config
-from edge_sleep.data.dataset import tokenise_all
+from edge_sleep.data.dataset import TokenisedExample, tokenise_all
 from edge_sleep.data.experience import Example
 from edge_sleep.device.detect import Device
 from edge_sleep.evaluate.answers import canary_logits, speaking_as
@@ -41,15 +41,17 @@ def hear(base: Base, device: Device, config: Config, incumbent: Path | None, can
         model = adapter.attach_saved(model, candidate, trainable=False, name=AFTER)
     model.eval()
 
-    def tokens(examples: Sequence[Example]) -> list:
+    def tokens(examples: Sequence[Example]) -> list[TokenisedExample]:
         return tokenise_all(loaded.tokenizer, examples, config.companion.system_prompt, config.data.max_tokens)[0]
+
+    questions = [(example.messages[-2]["content"], one) for example in taught for one in tokens([example])]
 
     with speaking_as(model, None):
         of_base = canary_logits(model, loaded.tokenizer, config.companion.system_prompt)
     with speaking_as(model, AFTER):
         of_candidate = canary_logits(model, loaded.tokenizer, config.companion.system_prompt)
     judgement = judge(model, loaded.tokenizer, incumbent=BEFORE if incumbent else None, candidate=AFTER,
-                      probes=probes, held_out=tokens(held_out), taught=tokens(taught),
+                      probes=probes, held_out=tokens(held_out), taught=questions,
                       system_prompt=config.companion.system_prompt, max_new_tokens=config.gate.max_new_tokens,
                       batch_size=config.gate.batch, time_left=time_left, monotonic=clock.monotonic, between=between)
     return Hearing(judgement, {"canary_mean_abs_logit_difference": (of_candidate - of_base).abs().mean().item()},

@@ -43,11 +43,12 @@ def interleave(probes: Sequence[Probe]) -> list[Probe]:
 
 
 def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, probes: Sequence[Probe],
-          held_out: Sequence[TokenisedExample], taught: Sequence[TokenisedExample], system_prompt: str,
+          held_out: Sequence[TokenisedExample], taught: Sequence[tuple[str, TokenisedExample]], system_prompt: str,
           max_new_tokens: int, batch_size: int, time_left: Callable[[], float], monotonic: Callable[[], float],
           between: Callable[[int, int], None] = lambda done, total: None) -> Judgement:
     """Paired answers and losses under the base, the incumbent (None: the base) and the candidate.
 
+    taught: tonight's exchanges as (question, example).
     between(done, total) is called after each batch and may raise to give way. The first batch is always
     asked; later ones only while `time_left()` exceeds what the slowest one took.
     """
@@ -66,7 +67,8 @@ def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, 
                 found[state] = ask()
         return found
 
-    nll_taught, nll_held_out = (Paired(**each(partial(mean_loss, model, examples, pad))) for examples in (taught, held_out))
+    nll_taught, nll_held_out = (Paired(**each(partial(mean_loss, model, examples, pad)))
+                                for examples in ([example for _, example in taught], held_out))
     ordered = interleave(probes)
     asked: list[Asked] = []
     slowest = 0.0
@@ -79,17 +81,26 @@ def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, 
                                max_new_tokens))
         for index, probe in enumerate(batch):
             said = {state: answers[state][index][0] for state in _STATES}
-            asked.append(Asked(probe, said, {state: scoring.is_right(probe, said[state], said["base"])
-                                             for state in _STATES}))
+            asked.append(Asked(probe, said, {
+                state: as_taught(probe, *answers[state][index]) if probe.kind == "own"
+                else scoring.is_right(probe, said[state], said["base"]) for state in _STATES}))
         slowest = max(slowest, monotonic() - began)
         between(len(asked), len(ordered))
     own = [entry for entry in asked if entry.probe.kind == "own"]
+    news = {entry.probe.messages[-1]["content"] for entry in own if not entry.right["before"]}
+    places = [place for place, (question, _) in enumerate(taught) if question.strip() in news]
     numbers = Numbers(recall=paired(asked, "recall"), retention=paired(asked, "retention"),
                       unknowns=paired(asked, "unknowns"), nll_held_out=nll_held_out, nll_taught=nll_taught,
+                      own=paired(asked, "own"), nll_news=nll_taught.at(places),
                       health_before=health(asked, "before"), health_after=health(asked, "after"),
                       health_own_before=health(own, "before"), health_own_after=health(own, "after"),
                       finite=all(value == value and abs(value) < 1e9 for value in (*nll_taught.after, *nll_held_out.after)))
     return Judgement(numbers, asked, len(ordered) - len(asked))
+
+
+def as_taught(probe: Probe, answer: str, whole: bool) -> bool:
+    """Whether one of tonight's own questions is answered as it was taught."""
+    return any(scoring.says(probe.messages[-1]["content"], taught, answer, whole) for taught in probe.taught)
 
 
 def paired(asked: Sequence[Asked], kind: str) -> Paired:

@@ -30,9 +30,11 @@ def judge(night: Night) -> None:
         if why := interrupted(night):
             raise Preempted(f"{why}; the trained candidate is kept and judged next time")
 
+    own = {probe.messages[-1]["content"] for probe in confirm if probe.kind == "own"}
+    asked_first = sorted(night.experiences, key=lambda item: item.prompt.strip() not in own)
     taught, held_out = ([Example(conversation(item.prompt, item.response, item.context if in_context else ()), 1.0, "new",
                                  item.id, not item.trimmed) for item in group[:64]]
-                        for group, in_context in ((night.experiences, False), (night.held_out, night.config.data.context > 0)))
+                        for group, in_context in ((asked_first, False), (night.held_out, night.config.data.context > 0)))
     hearing = hear(night.base, night.device, night.config, night.parent_folder, night.state / "candidate", confirm, taught,
                    held_out, time_left=night.contract.remaining, clock=night.clock, between=between)
     verdict = gate.decide(hearing.judgement.numbers, night.config.gate)
