@@ -130,6 +130,8 @@ class Train(Section):
     preset: Literal["steady", "gentle"] = Field(
         "steady", description="`steady` is what our experiments show to work; `gentle` is the proposal's own setting")
     learning_rate: float = Field(3e-4, gt=0, description="peak learning rate of AdamW")
+    candidates: int = Field(1, ge=1, le=12, description="variants of these settings to train within the budget; the gate "
+                            "judges one")
     epochs: int = Field(6, ge=1, description="passes over tonight's examples")
     micro_batch: int = Field(8, ge=1, description="examples per forward")
     grad_accum_steps: int = Field(1, ge=1, description="micro-batches per optimiser step")

@@ -50,7 +50,7 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
         events = EventLog(folder / "events.jsonl", clock, listener)
         night = Night(home, config, request, clock, device, place, base_model.declare(home, place, device, clock.stamp()),
                       Contract(clock, started, config.budget.time, 0.0), identity, events,
-                      Recorder(folder / "record.json", identity, clock, events), signals)
+                      Recorder(folder / "record.json", identity, clock, events), signals, candidates=config.train.candidates)
         events("night", state="resume" if unfinished else "begin", night=identity, device=device.reason)
         try:
             return _stages(night)

@@ -1,7 +1,9 @@
 """Tonight's questions: recall of what was taught, retention, and the right use of "I don't know"."""
 from __future__ import annotations
 
+import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +14,7 @@ from edge_sleep.data.words import near, topic
 from edge_sleep.evaluate.gate import Verdict
 from edge_sleep.evaluate.judge import Asked, Judgement
 from edge_sleep.evaluate.probes import SELECT_SHARE, Probe, draw, of_experiences, of_own, of_user, pool, split
+from edge_sleep.system.files import canonical_json
 
 
 def compose(experiences: Sequence[Experience], *, base_folder: Path, settings: Gate, salt: str,
@@ -51,11 +54,19 @@ def samples(asked: Sequence[Asked], n: int = 12) -> list[dict]:
             for entry in ranked[:n]]
 
 
-def document(verdict: Verdict, judgement: Judgement, select: int) -> dict:
+def described(probes: Sequence[Probe]) -> dict:
+    """A set of probes by name: how many of each kind, and a hash of which."""
+    kinds = Counter(probe.kind for probe in probes)
+    return {"n": len(probes), "kinds": dict(sorted(kinds.items())),
+            "sha256": hashlib.sha256(canonical_json(sorted(probe.id for probe in probes))).hexdigest()}
+
+
+def document(verdict: Verdict, judgement: Judgement, select: Sequence[Probe], confirm: Sequence[Probe]) -> dict:
     """The record's `gate`: verdict, reasons, how much was asked, every metric with its interval, samples."""
     numbers = judgement.numbers
     return {"verdict": verdict.outcome.value, "vetoes": verdict.vetoes, "reasons": verdict.reasons,
-            "probes": {"select": select, "confirm": len(judgement.asked), "left_out": judgement.left_out},
+            "probes": {"select": len(select), "confirm": len(judgement.asked), "left_out": judgement.left_out},
+            "sets": {"select": described(select), "confirm": described(confirm)},
             "metrics": {name: getattr(numbers, name).summary()
                         for name in ("recall", "retention", "unknowns", "own", "nll_held_out", "nll_taught", "nll_news")},
             "health": {name: asdict(getattr(numbers, f"health_{name}"))

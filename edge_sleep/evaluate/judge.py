@@ -1,15 +1,15 @@
 """Asking base, incumbent and candidate the same questions, on one loaded model, within the time left."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from edge_sleep.data.dataset import TokenisedExample
 from edge_sleep.evaluate import scoring
 from edge_sleep.evaluate.answers import generate, mean_loss, speaking_as
-from edge_sleep.evaluate.gate import Health, Numbers, Paired
+from edge_sleep.evaluate.gate import NOTHING, Health, Numbers, Paired
 from edge_sleep.evaluate.probes import Probe
 
 _STATES = ("base", "before", "after")
@@ -80,22 +80,30 @@ def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, 
         answers = each(partial(generate, model, tokenizer, [probe.messages for probe in batch], system_prompt,
                                max_new_tokens))
         for index, probe in enumerate(batch):
-            said = {state: answers[state][index][0] for state in _STATES}
-            asked.append(Asked(probe, said, {
-                state: as_taught(probe, *answers[state][index]) if probe.kind == "own"
-                else scoring.is_right(probe, said[state], said["base"]) for state in _STATES}))
+            asked.append(marked(probe, {state: answers[state][index] for state in _STATES}))
         slowest = max(slowest, monotonic() - began)
         between(len(asked), len(ordered))
-    own = [entry for entry in asked if entry.probe.kind == "own"]
-    news = {entry.probe.messages[-1]["content"] for entry in own if not entry.right["before"]}
+    news = {entry.probe.messages[-1]["content"] for entry in asked if entry.probe.kind == "own" and not entry.right["before"]}
     places = [place for place, (question, _) in enumerate(taught) if question.strip() in news]
-    numbers = Numbers(recall=paired(asked, "recall"), retention=paired(asked, "retention"),
-                      unknowns=paired(asked, "unknowns"), nll_held_out=nll_held_out, nll_taught=nll_taught,
-                      own=paired(asked, "own"), nll_news=nll_taught.at(places),
-                      health_before=health(asked, "before"), health_after=health(asked, "after"),
-                      health_own_before=health(own, "before"), health_own_after=health(own, "after"),
+    numbers = replace(of_answers(asked), nll_held_out=nll_held_out, nll_taught=nll_taught, nll_news=nll_taught.at(places),
                       finite=all(value == value and abs(value) < 1e9 for value in (*nll_taught.after, *nll_held_out.after)))
     return Judgement(numbers, asked, len(ordered) - len(asked))
+
+
+def marked(probe: Probe, answers: Mapping[str, tuple[str, bool]]) -> Asked:
+    """A probe with what each state answered: (text, whether it ended by itself)."""
+    said = {state: answers[state][0] for state in _STATES}
+    return Asked(probe, said, {state: as_taught(probe, *answers[state]) if probe.kind == "own"
+                               else scoring.is_right(probe, said[state], said["base"]) for state in _STATES})
+
+
+def of_answers(asked: Sequence[Asked]) -> Numbers:
+    """What the answers alone say; no loss is measured."""
+    own = [entry for entry in asked if entry.probe.kind == "own"]
+    return Numbers(recall=paired(asked, "recall"), retention=paired(asked, "retention"), unknowns=paired(asked, "unknowns"),
+                   own=paired(asked, "own"), nll_held_out=NOTHING, nll_taught=NOTHING,
+                   health_before=health(asked, "before"), health_after=health(asked, "after"),
+                   health_own_before=health(own, "before"), health_own_after=health(own, "after"))
 
 
 def as_taught(probe: Probe, answer: str, whole: bool) -> bool:
