@@ -23,8 +23,9 @@ from edge_sleep.train.budget import reserve
 def plan(night: Night) -> planner.Plan:
     plan = forecast.forecast(night.home, night.config, night.place, night.device, night.base.sha256,
                              night.examples)
+    choices = [*plan.choices, *_room_for_candidates(night.home, night.config, plan, night.base.entry())]
     night.record["plan"] = {"peak_bytes": plan.peak_bytes, "seconds": round(plan.seconds, 1), "where": plan.where,
-                            "reasons": [f"{choice['name']} {choice['value']}: {choice['reason']}" for choice in plan.choices]}
+                            "reasons": [f"{choice['name']} {choice['value']}: {choice['reason']}" for choice in choices]}
     night.events("plan", **plan.as_json())
     return plan
 

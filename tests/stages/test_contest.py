@@ -8,7 +8,7 @@ from edge_sleep import config
 from edge_sleep.checkpoint import manifest
 from edge_sleep.errors import DoesNotFit
 from edge_sleep.evaluate import choice, court, judge
-from edge_sleep.night import Request, run
+from edge_sleep.night import Request, plan, run
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.home import Home
 from edge_sleep.system.lock import hold
@@ -179,3 +179,15 @@ def test_killed_at_four_marks_of_progress_the_same_adapter_is_promoted(model, ta
     assert (record["outcome"], record["candidate"]) == ("promoted", four[1]["candidate"])
     assert len(list(Home(tmp_path / "home").nights.iterdir())) == 1
     assert [entry["id"] for entry in record["train"]["candidates"]] == [entry["id"] for entry in four[1]["train"]["candidates"]]
+
+
+@pytest.mark.parametrize(("budget", "fits"), [("55m", 4), ("0.1s", 0)])
+def test_the_plan_says_how_many_would_fit(budget, fits, model, talk, tmp_path):
+    record = micro.night(tmp_path / "home", model, talk, FOUR, f"budget.time={budget}", dry_run=True)
+    settings = config.load(None, [*micro.SETS, f"companion.model={model}", FOUR, f"budget.time={budget}"])
+    line = next(choice for choice in plan(Home(tmp_path / "home"), settings, Request())["choices"] if choice["name"] == "candidates")
+    assert line["value"] == fits and line["reason"].startswith("of 4, at ")
+    assert ("left out: as configured, twice the rate" in line["reason"]) is (fits == 0)
+    assert f"candidates {fits}: {line['reason']}" in record["plan"]["reasons"], "the night's own plan says the same"
+    one = config.load(None, [*micro.SETS, f"companion.model={model}"])
+    assert not any(choice["name"] == "candidates" for choice in plan(Home(tmp_path / "home"), one, Request())["choices"])
