@@ -162,7 +162,8 @@ class Gate(Section):
     recall_probes: int = Field(64, ge=0, description="most recall questions built from tonight's experiences")
     retention_probes: int = Field(400, ge=0, description="questions on what the base could do, per night and split")
     own_probes: int = Field(32, ge=0,
-                            description="questions of tonight, asked as they were: loops show where they were taught")
+                            description="questions of tonight, asked as they were: loops show where they were taught, "
+                            "and the gate sees which answers were news")
     unknown_probes: int = Field(300, ge=0, description="questions that test the right use of \"I don't know\"")
     max_new_tokens: int = Field(40, ge=4, description="longest judged answer, in tokens")
     min_effect: float = Field(0.02, ge=0, description="least gain in recall, or in nats on taught answers, that counts")

@@ -153,13 +153,12 @@ def _no_room(night: Night, variant: Variant, plan: Plan, entries: list[dict],
 def _choose(night: Night, entries: list[dict], select: list[Probe]) -> None:
     """Mark the finished ones on the select questions, write which one it is and why."""
     finished = [index for index, entry in enumerate(entries) if entry["outcome"] == "finished"]
-    others: dict = {}
+    answers: dict[str, dict] = {}
     standings = []
     for index in finished if len(finished) > 1 else []:
-        answers = read_json(_folder(night, index) / ANSWERS, "candidate's answers")["answers"]
-        others = others or {state: answers[state] for state in ("base", "before")}
-        asked = [judge.marked(probe, {state: tuple(said[place]) for state, said in (others | answers).items()})
-                 for place, probe in enumerate(select)]
+        answers |= read_json(_folder(night, index) / ANSWERS, "candidate's answers")["answers"]     # the first has the base's too
+        asked = [judge.marked(probe, {state: tuple(said[probe.id]) for state, said in answers.items()})
+                 for probe in select if probe.id in answers["after"]]
         numbers = judge.of_answers(asked)
         standings.append(choice.Standing(entries[index]["name"],
                                          {kind: getattr(numbers, kind).after for kind in choice.WEIGHTS},

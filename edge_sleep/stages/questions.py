@@ -23,10 +23,10 @@ def give_way(night: Night, done: int, total: int) -> None:
         raise Preempted(f"{why}; the trained candidate is kept and judged next time")
 
 
-def ask(night: Night, candidate: Path, select: list[Probe], *, with_others: bool) -> tuple[dict | None, float]:
+def ask(night: Night, candidate: Path, select: list[Probe], *, with_others: bool) -> tuple[dict[str, dict] | None, float]:
     """(what the candidate answers to every select probe, and base and incumbent where wanted; seconds).
 
-    The answers are None where the time before the gate's reserve ran out.
+    The answers are by state and probe id, (text, ended by itself) each; None where the time before the gate's reserve ran out.
     """
     from edge_sleep.evaluate.court import question
 
@@ -35,6 +35,10 @@ def ask(night: Night, candidate: Path, select: list[Probe], *, with_others: bool
     said = question(night.base, night.device, night.config, {**(others if with_others else {}), "after": candidate}, select,
                     time_left=night.contract.for_training, clock=night.clock,
                     between=lambda done, total: give_way(night, done, total))
-    if said is not None and with_others:
-        said.setdefault("before", said["base"])          # without an incumbent, before is the base
-    return said, round(night.clock.monotonic() - began, 3)
+    seconds = round(night.clock.monotonic() - began, 3)
+    if said is None:
+        return None, seconds
+    answers = {state: {probe.id: answer for probe, answer in zip(select, given, strict=True)} for state, given in said.items()}
+    if with_others:
+        answers.setdefault("before", answers["base"])    # without an incumbent, before is the base
+    return answers, seconds
