@@ -272,7 +272,7 @@ def _stage(model, folder: Path, base: Base, parent: Path | None) -> None:
         identity = adapter.content_id(staged, base.sha256)
         plan = read_json(folder / "plan.json", "plan")
         manifest.write(staged, adapter_id=identity, base=base.entry(), parent=parent.name if parent else None,
-                       night=folder.parent.name, created=Clock().stamp(),
+                       night=plan.get("night", folder.parent.name), created=Clock().stamp(),
                        data={"sha256": sha256_file(folder / "examples.jsonl"), "experiences": plan["experiences"]}, effect={})
         write_json(folder / "candidate.json", {"id": identity})
         final = folder / "candidate"

@@ -60,6 +60,23 @@ def test_select_and_confirm_are_disjoint_and_redrawn_each_night(tmp_path):
     assert {probe.id for probe in nights[0][1]} != {probe.id for probe in nights[1][1]}
 
 
+def test_tonights_own_questions_reach_the_gate_however_small_the_night(tmp_path):
+    for n, of_gate in ((1, 1), (2, 2), (4, 3), (40, 24)):
+        taught = [experience(f"What is in box {number}?", f"Item {number}.", f"e{number}") for number in range(n)]
+        select, confirm = compose(taught, base_folder=tmp_path, settings=Gate(), salt="a", reword=probe_rewordings)
+        own = [probe for probe in confirm if probe.kind == "own"]
+        assert len(own) == of_gate
+        assert all(probe.taught for probe in own)
+        assert not {probe.id for probe in select} & {probe.id for probe in confirm}
+
+
+def test_recall_beyond_what_the_gate_asks_serves_the_choice(tmp_path):
+    taught = [experience(f"What is in the {word} box?", f"A {word}er and a key.", word) for word in ("lamp", "kite", "drum", "harp", "bell", "rope")]
+    select, confirm = compose(taught, base_folder=tmp_path, settings=Gate(recall_probes=2), salt="a", reword=probe_rewordings)
+    count = [sum(probe.kind == "recall" for probe in side) for side in (select, confirm)]
+    assert sum(count) == 6 and count[0] >= 4
+
+
 def test_what_was_taught_is_not_expected_to_be_unknown():
     taught = [topic("How many people live in the village of Tressink?")]
     assert near("In the village of Tressink, how many people live?", taught)
