@@ -140,11 +140,16 @@ def stock(folder: str) -> Any:
 
 
 def batch_of(rows: int, tokens: int, vocabulary: int) -> dict[str, Any]:
+    return labelled(words(rows, tokens, vocabulary))
+
+
+def labelled(rows: list[list[int]]) -> dict[str, Any]:
+    """Rows of equal length as the models of transformers take them, the second half of each supervised."""
     import torch
 
-    ids = torch.tensor(words(rows, tokens, vocabulary))
+    ids = torch.tensor(rows)
     labels = ids.clone()
-    labels[:, :tokens // 2] = -100
+    labels[:, :ids.shape[1] // 2] = -100
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
 
 
