@@ -15,7 +15,7 @@ from edge_sleep.evaluate.answers import canary_logits, speaking_as
 from edge_sleep.evaluate.judge import Judgement, judge
 from edge_sleep.evaluate.probes import Probe
 from edge_sleep.model import adapter
-from edge_sleep.model.base import Base, load
+from edge_sleep.model.base import Base, context_length, load
 from edge_sleep.system.clock import Clock
 
 BEFORE, AFTER = "before", "after"
@@ -47,8 +47,10 @@ def hear(base: Base, device: Device, config: Config, incumbent: Path | None, can
         model = adapter.attach_saved(model, candidate, trainable=False, name=AFTER)
     model.eval()
 
+    longest = min(config.data.max_tokens, context_length(model) or config.data.max_tokens)
+
     def tokens(examples: Sequence[Example]) -> list:
-        return tokenise_all(loaded.tokenizer, examples, config.companion.system_prompt, config.data.max_tokens)[0]
+        return tokenise_all(loaded.tokenizer, examples, config.companion.system_prompt, longest)[0]
 
     with felt(device.kind, config.budget.memory_bytes) as limit:
         def after_a_batch(done: int, total: int) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_sleep.errors import IntegrityError, StorageError
+from edge_sleep.errors import IntegrityError, ModelError, StorageError
 from edge_sleep.model import tensors
 from edge_sleep.system.files import TEMPORARY, fsync_folder, read_json, storage_errors, write_json
 
@@ -31,6 +31,8 @@ def load(folder: Path, weight_files: list[Path], dtype: Any, device: str, cache:
 
     cache: the file that keeps the 4-bit weights; it is made where it is missing or not what was written.
     """
+    import torch
+
     model = _skeleton(folder, dtype)
     names = _expected(model)
     present = {name for name, _ in tensors.open_all(weight_files)}
@@ -44,7 +46,11 @@ def load(folder: Path, weight_files: list[Path], dtype: Any, device: str, cache:
     for name, file in tensors.open_all(weight_files):
         if name in four_bit:
             if not cached:
-                _place_quantised(model, name, file.read(name).to(dtype), device)
+                value = file.read(name)
+                if not all(torch.isfinite(end) for end in value.aminmax()):    # the quantiser would make a number of it
+                    raise ModelError(f"{file.path}: {name} holds values that are not finite", "copy or download the model again")
+                _place_quantised(model, name, value.to(dtype), device)
+                del value
         else:
             value = file.read(name)
             _place(model, name, value.to(dtype) if value.is_floating_point() else value, device)
