@@ -15,7 +15,7 @@ from edge_sleep.evaluate.answers import canary_logits, generate, speaking_as
 from edge_sleep.evaluate.judge import Judgement, judge
 from edge_sleep.evaluate.probes import Probe
 from edge_sleep.model import adapter
-from edge_sleep.model.base import Base, LoadedBase, load
+from edge_sleep.model.base import Base, LoadedBase, context_length, load
 from edge_sleep.system.clock import Clock
 
 BEFORE, AFTER = "before", "after"
@@ -79,8 +79,11 @@ def hear(base: Base, device: Device, config: Config, incumbent: Path | None, can
     """
     loaded, model = _seated(base, device, {BEFORE: incumbent, AFTER: candidate})
 
+    longest = min(config.data.max_tokens, context_length(model) or config.data.max_tokens)
+
     def tokens(examples: Sequence[Example]) -> list[TokenisedExample]:
-        return tokenise_all(loaded.tokenizer, examples, config.companion.system_prompt, config.data.max_tokens)[0]
+        return tokenise_all(loaded.tokenizer, examples, config.companion.system_prompt, longest)[0]
+
 
     questions = [(example.messages[-2]["content"], one) for example in taught for one in tokens([example])]
     with felt(device.kind, config.budget.memory_bytes) as limit:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edge_sleep.checkpoint import store
+from edge_sleep.checkpoint import manifest, store
 from edge_sleep.config import Config
 from edge_sleep.data import tonight
 from edge_sleep.data.augment.rewording import Wording
@@ -45,6 +45,12 @@ def whole_incumbent(night: Night) -> str | None:
     if wrong:
         raise IntegrityError(f"the current adapter is not whole: {wrong[0]}",
                              f"`edge-sleep rollback {good or store.BASE}` makes the last good one current")
+    if now is not None:
+        grew_on = manifest.read(night.home.adapter(now))["base"]
+        if grew_on["sha256"] != night.base.sha256:
+            raise IntegrityError(f"the current adapter {now} grew on another base ({grew_on['source']}, "
+                                 f"{grew_on['sha256'][:12]}), this home has {night.base.sha256[:12]}",
+                                 f"`edge-sleep rollback {store.BASE}`, or put back the adapter that belongs here")
     return now
 
 

@@ -1,6 +1,7 @@
 """From tonight's examples to a candidate on disk: load, attach, train, stage."""
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import statistics
@@ -18,7 +19,7 @@ from edge_sleep.data.dataset import tokenise_all
 from edge_sleep.data.experience import Example
 from edge_sleep.device.detect import Device
 from edge_sleep.device.limit import felt
-from edge_sleep.errors import DoesNotFit
+from edge_sleep.errors import DoesNotFit, ModelError
 from edge_sleep.model import adapter
 from edge_sleep.model.base import Base, context_length, load
 from edge_sleep.system.clock import Clock
@@ -117,6 +118,9 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     if not tokenised:
         raise DoesNotFit(f"none of {len(examples)} examples fits into {longest} tokens",
                          "raise data.max_tokens, or use a model with a longer context")
+    if strange := [example.weight for example in tokenised if not (math.isfinite(example.weight) and example.weight > 0)]:
+        raise ModelError(f"{len(strange)} of {len(tokenised)} examples have a weight that teaches nothing, first {strange[0]}",
+                         f"{folder} holds them; delete it to choose tonight's examples anew")
     loss_of, why = objective.chunked_objective(model, settings.loss_chunk)
     packed, why_packed = objective.can_pack(model) if settings.packing else (False, "not packed: train.packing is off")
     watched, _ = tokenise_all(loaded.tokenizer, _watched(folder, settings), config.companion.system_prompt, longest)
