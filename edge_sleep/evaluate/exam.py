@@ -16,6 +16,9 @@ from edge_sleep.evaluate.judge import Asked, Judgement
 from edge_sleep.evaluate.probes import SELECT_SHARE, Probe, draw, of_experiences, of_own, of_user, pool, split
 from edge_sleep.system.files import canonical_json
 
+SELECT_RECALL = 128                    # recall questions of the choice, about
+MOST_WORDINGS = 4                      # of one experience
+
 
 def compose(experiences: Sequence[Experience], *, base_folder: Path, settings: Gate, salt: str,
             reword: Callable[[str, int], list[str]], user_files: Sequence[Path] = ()) -> tuple[list[Probe], list[Probe]]:
@@ -40,8 +43,13 @@ def compose(experiences: Sequence[Experience], *, base_folder: Path, settings: G
     ours = math.ceil(len(own) * (1 - SELECT_SHARE))
     confirm += own[:ours]
     judging = {probe.id for probe in confirm}            # two experiences may ask the same
-    # What the gate has no time for makes the choice between candidates surer.
-    return [probe for probe in (*select, *spare, *own[ours:]) if probe.id not in judging], confirm
+    # What the gate has no time for, and more wordings of it, make the choice between candidates surer.
+    chosen = {probe.origin for probe in (*select, *spare) if probe.words}
+    ways = min(MOST_WORDINGS, max(1, SELECT_RECALL // max(1, len(chosen))))
+    recall = [probe for probe in of_experiences(experiences, reword, ways) if probe.origin in chosen]
+    others = [probe for probe in select if not probe.words]
+    choosing = {probe.id: probe for probe in (*draw(recall, len(recall), salt), *others, *own[ours:])}
+    return [probe for probe in choosing.values() if probe.id not in judging], confirm
 
 
 def samples(asked: Sequence[Asked], n: int = 12) -> list[dict]:

@@ -121,6 +121,15 @@ def paired(asked: Sequence[Asked], kind: str) -> Paired:
     return Paired(**{state: [float(entry.right[state]) for entry in of_kind] for state in _STATES})
 
 
+def right_by_origin(asked: Sequence[Asked], kind: str) -> list[float]:
+    """Share answered right after tonight of each thing that is asked for: wordings of one experience are one thing."""
+    found: dict[str, list[float]] = {}
+    for entry in asked:
+        if entry.probe.kind == kind:
+            found.setdefault(entry.probe.origin if entry.probe.words else entry.probe.id, []).append(float(entry.right["after"]))
+    return [sum(values) / len(values) for values in found.values()]
+
+
 def health(asked: Sequence[Asked], state: str) -> Health:
     answers = [entry.answers[state] for entry in asked]
     n = max(1, len(answers))

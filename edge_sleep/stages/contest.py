@@ -161,7 +161,7 @@ def _choose(night: Night, entries: list[dict], select: list[Probe]) -> None:
                  for probe in select if probe.id in answers["after"]]
         numbers = judge.of_answers(asked)
         standings.append(choice.Standing(entries[index]["name"],
-                                         {kind: getattr(numbers, kind).after for kind in choice.WEIGHTS},
+                                         {kind: judge.right_by_origin(asked, kind) for kind in choice.WEIGHTS},
                                          gate.vetoes_of(numbers, night.config.gate)))
         entries[index]["select"] = {
             **{kind: {key: getattr(numbers, kind).summary()[key] for key in ("before", "after", "n")} for kind in choice.WEIGHTS},

