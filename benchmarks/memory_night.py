@@ -130,7 +130,7 @@ def main() -> None:
                 row = {"limit_mebibytes": limit, "neighbour_mebibytes": held} | night(
                     group, home, arguments.folder, sessions, sets, arguments.budget, held << 20)
             rows.append(row)
-            print(f"night {number}: limit {limit} MiB, {held} of them a neighbour's; peak {row['peak_bytes'] / 2**20:.0f} (resident "
+            print(f"night {number}: limit {limit} MiB ({held} a neighbour's), peak {row['peak_bytes'] / 2**20:.0f} (resident "
                   f"{(row['rss_peak_bytes'] or 0) / 2**20:.0f}, planned {(row['planned_bytes'] or 0) / 2**20:.0f}), "
                   f"{row['kills']} killed, at the limit {row['at_limit']} times; {row['outcome']} "
                   f"(exit {row['exit_code']}) in {row['seconds']:.0f} s; base {', '.join(row['loaded'])}", flush=True)

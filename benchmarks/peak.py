@@ -109,7 +109,8 @@ def ours(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
     declared = base_model.Base(base_model.resolve(folder), "", of.pop("dtype"), quantisation=form)
     loaded = base_model.load(declared, detect.choose())
     lora = Lora(rank=of.pop("rank"), alpha=8, targets=of.pop("targets"))
-    train = Train(**{"epochs": 2, "micro_batch": rows, "learning_rate": RATE, "warmup": 0.0, "loss_floor": 0, **of})
+    train = Train(**{"epochs": 2, "micro_batch": rows, "learning_rate": RATE, "warmup": 0.0, "loss_floor": 0,
+                     "checkpointing": True, **of})
     objective.prepare_for_training(loaded.model, train.checkpointing)
     model = adapter.attach_new(loaded.model, lora, seed=0)
     blocks.make_lean(model, checkpointing=train.checkpointing)
@@ -139,22 +140,32 @@ def stock(folder: str) -> Any:
 
 
 def batch_of(rows: int, tokens: int, vocabulary: int) -> dict[str, Any]:
+    return labelled(words(rows, tokens, vocabulary))
+
+
+def labelled(rows: list[list[int]]) -> dict[str, Any]:
+    """Rows of equal length as the models of transformers take them, the second half of each supervised."""
     import torch
 
-    ids = torch.tensor(words(rows, tokens, vocabulary))
+    ids = torch.tensor(rows)
     labels = ids.clone()
-    labels[:, :tokens // 2] = -100
+    labels[:, :ids.shape[1] // 2] = -100
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
 
 
 def hf(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
-    import torch
     from transformers import AutoTokenizer
 
-    model = stock(folder)
+    return train_plainly(stock(folder), batch_of(rows, tokens, len(AutoTokenizer.from_pretrained(folder))), settings, gate)
+
+
+def train_plainly(model: Any, batch: dict[str, Any], settings: dict, gate: Any) -> Any:
+    """The loop of the guides: the model's own loss over full logits, clipping, AdamW."""
+    import torch
+
     model.train()
-    batch = batch_of(rows, tokens, len(AutoTokenizer.from_pretrained(folder)))
     trained = [weight for weight in model.parameters() if weight.requires_grad]
+    batch = {name: value.to(trained[0].device) for name, value in batch.items()}
     optimiser = torch.optim.AdamW(trained, lr=RATE, foreach=False)
     for _ in range(settings.get("steps", 10_000)):
         gate.enter()
@@ -168,6 +179,7 @@ def hf(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
 
 
 def trl(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
+    import torch
     from datasets import Dataset
     from transformers import AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
@@ -192,9 +204,9 @@ def trl(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
     with tempfile.TemporaryDirectory() as out:
         SFTTrainer(model=model, args=SFTConfig(
             output_dir=out, per_device_train_batch_size=rows, max_steps=settings.get("steps", 10_000), learning_rate=RATE,
-            logging_steps=1, max_length=tokens, report_to=[], use_cpu=True, bf16=True, gradient_checkpointing=True,
-            save_strategy="no", completion_only_loss=True, gradient_checkpointing_kwargs={"use_reentrant": False},
-            optim="adamw_torch", dataset_num_proc=None, disable_tqdm=True),
+            logging_steps=1, max_length=tokens, report_to=[], bf16=True, gradient_checkpointing=True, save_strategy="no",
+            use_cpu=not torch.cuda.is_available(), completion_only_loss=True, optim="adamw_torch",
+            gradient_checkpointing_kwargs={"use_reentrant": False}, dataset_num_proc=None, disable_tqdm=True),
             train_dataset=data, processing_class=tokenizer, callbacks=[Watch()]).train()
     return model
 

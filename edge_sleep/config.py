@@ -135,6 +135,8 @@ class Train(Section):
     preset: Literal["steady", "gentle"] = Field(
         "steady", description="`steady` is what our experiments show to work; `gentle` is the proposal's own setting")
     learning_rate: float = Field(3e-4, gt=0, description="peak learning rate of AdamW")
+    candidates: int = Field(1, ge=1, le=12, description="variants of these settings to train within the budget; the gate "
+                            "judges one")
     epochs: int = Field(6, ge=1, description="passes over tonight's examples")
     micro_batch: int = Field(8, ge=1, description="examples per forward; the plan makes them more where that is faster and "
                              "memory has room, fewer where it has not: the step and its gradient stay")
@@ -146,7 +148,8 @@ class Train(Section):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
     loss_chunk: int = Field(128, ge=1, description="supervised tokens per chunk of the loss head")
     packing: bool = Field(True, description="let short examples share a row instead of padding it; the gradient is the same")
-    checkpointing: bool = Field(True, description="recompute each block's activations in the backward pass")
+    checkpointing: bool | Literal["auto"] = Field("auto", description="recompute each block's activations in the backward pass; "
+                                                  "auto does so unless memory is plenty")
     state_every: Duration = Field(60.0, description="time between two saves of the full training state")
     loss_floor: float = Field(0.005, ge=0, description="mean loss of an epoch that makes the next one the last: "
                               "memorised, not learned")
@@ -172,10 +175,13 @@ class Gate(Section):
     recall_probes: int = Field(64, ge=0, description="most recall questions built from tonight's experiences")
     retention_probes: int = Field(400, ge=0, description="questions on what the base could do, per night and split")
     own_probes: int = Field(32, ge=0,
-                            description="questions of tonight, asked as they were: loops show where they were taught")
+                            description="questions of tonight, asked as they were: loops show where they were taught, "
+                            "and the gate sees which answers were news")
     unknown_probes: int = Field(300, ge=0, description="questions that test the right use of \"I don't know\"")
     max_new_tokens: int = Field(40, ge=4, description="longest judged answer, in tokens")
     min_effect: float = Field(0.02, ge=0, description="least gain in recall, or in nats on taught answers, that counts")
+    news: Share = Field(0.1, description="share of tonight's own questions that the incumbent must answer otherwise than taught, "
+                        "for likelier answers to count as an effect")
     retention_vs_before: Share = Field(0.97, description="least retention, as a share of the incumbent's")
     retention_vs_base: Share = Field(0.95, description="least retention, as a share of the base's")
     unknowns_drop: Share = Field(0.02, description="largest tolerated fall in the right use of \"I don't know\"")

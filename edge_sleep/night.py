@@ -52,7 +52,7 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
         base = learn.declare(home, place, config, device, clock.stamp())
         night = Night(home, config, request, clock, device, place, base,
                       Contract(clock, started, config.budget.time, 0.0), identity, events,
-                      Recorder(folder / "record.json", identity, clock, events), signals)
+                      Recorder(folder / "record.json", identity, clock, events), signals, candidates=config.train.candidates)
         events("night", state="resume" if unfinished else "begin", night=identity, device=device.reason)
         try:
             ended = _stages(night)

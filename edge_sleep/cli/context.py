@@ -30,6 +30,9 @@ BudgetOption = Annotated[str | None, typer.Option(
     "--budget", metavar="TIME", help="Wall clock of the whole night, such as 55m or 1h30m.")]
 SessionsOption = Annotated[list[Path] | None, typer.Option(
     "--sessions", metavar="PATH...", help="Files or folders of transcripts; may be repeated.")]
+CandidatesOption = Annotated[int | None, typer.Option(
+    "--candidates", metavar="N", help="Train up to N variants of the settings (rate, epochs, rank, rehearsal) within the "
+    "budget, choose one on questions that the gate does not ask; the first is the configured one.  [default: train.candidates]")]
 MorePaths = Annotated[list[Path] | None, typer.Argument(
     metavar="[PATH]...", help="More transcripts, so that `--sessions A B` works.", show_default=False)]
 
@@ -71,7 +74,7 @@ def load_profile(common: Common) -> tuple[Profile, str]:
 
 
 def configure(home: Home, common: Common, *, model: str | None = None, budget: str | None = None,
-              probes: list[Path] | None = None) -> Config:
+              probes: list[Path] | None = None, candidates: int | None = None) -> Config:
     """The configuration for this home, with what the command line says on top (model/settings.py has the layers)."""
     from edge_sleep import config
     from edge_sleep.model.settings import layered, set_value
@@ -89,6 +92,8 @@ def configure(home: Home, common: Common, *, model: str | None = None, budget: s
         if missing := [str(file) for file in probes if not file.is_file()]:
             raise UsageError(f"--probes: no file at {', '.join(missing)}", "name YAML files of {question, expect}")
         sets.append(set_value("gate.probes", [str(file.absolute()) for file in probes]))
+    if candidates is not None:
+        sets.append(set_value("train.candidates", candidates))
     profile, _ = load_profile(common)
     return layered(home, sets, profile)[0]
 

@@ -9,6 +9,7 @@ import typer
 from edge_sleep.cli import context, output
 from edge_sleep.cli.context import (
     BudgetOption,
+    CandidatesOption,
     Common,
     HomeOption,
     JsonOption,
@@ -25,6 +26,7 @@ def command(
     sessions: SessionsOption = None,
     model: ModelOption = None,
     budget: BudgetOption = None,
+    candidates: CandidatesOption = None,
     probes: Annotated[list[Path] | None, typer.Option(
         "--probes", metavar="FILE", help="Your own questions, YAML of {question, expect}; may be repeated.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also with fewer new experiences than data.min_new.")] = False,
@@ -34,7 +36,7 @@ def command(
 ) -> None:
     """Run one night: ingest, select, train, judge, then promote or keep.
 
-    Example: edge-sleep night --sessions transcripts/ --budget 55m
+    Example: edge-sleep night --sessions transcripts/ --budget 55m --candidates 4
     """
     from edge_sleep.cli.progress import NightProgress
     from edge_sleep.train import team
@@ -46,7 +48,7 @@ def command(
     common = Common.of(home, profile, sets, as_json)
     place = common.open_home()
     given = context.transcripts(place, sessions, more)
-    config = context.configure(place, common, model=model, budget=budget, probes=probes)
+    config = context.configure(place, common, model=model, budget=budget, probes=probes, candidates=candidates)
     from edge_sleep import night
     request = night.Request(sessions=given, force=force, dry_run=dry_run, board=context.load_profile(common)[0])
     with output.libraries_to_stderr(), NightProgress() as progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from edge_sleep.cli import context, output
 from edge_sleep.cli.context import (
     BudgetOption,
+    CandidatesOption,
     Common,
     HomeOption,
     JsonOption,
@@ -22,13 +23,14 @@ def command(
     sessions: SessionsOption = None,
     model: ModelOption = None,
     budget: BudgetOption = None,
+    candidates: CandidatesOption = None,
     home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
 ) -> None:
     from edge_sleep.device import memory
     common = Common.of(home, profile, sets, as_json)
     place = common.open_home()
     given = context.transcripts(place, sessions, more)
-    config = context.configure(place, common, model=model, budget=budget)
+    config = context.configure(place, common, model=model, budget=budget, candidates=candidates)
     board, why = context.load_profile(common)
     from edge_sleep import night
     with output.libraries_to_stderr():

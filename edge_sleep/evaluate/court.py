@@ -1,21 +1,21 @@
 """One loaded base with incumbent and candidate beside each other: judged as it will be served."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_sleep.config import Config
-from edge_sleep.data.dataset import tokenise_all
+from edge_sleep.data.dataset import TokenisedExample, tokenise_all
 from edge_sleep.data.experience import Example
 from edge_sleep.device.detect import Device
 from edge_sleep.device.limit import felt
-from edge_sleep.evaluate.answers import canary_logits, speaking_as
+from edge_sleep.evaluate.answers import canary_logits, generate, speaking_as
 from edge_sleep.evaluate.judge import Judgement, judge
 from edge_sleep.evaluate.probes import Probe
 from edge_sleep.model import adapter
-from edge_sleep.model.base import Base, load
+from edge_sleep.model.base import Base, LoadedBase, context_length, load
 from edge_sleep.system.clock import Clock
 
 BEFORE, AFTER = "before", "after"
@@ -28,6 +28,46 @@ class Hearing:
     chat_template: str
 
 
+def _seated(base: Base, device: Device, adapters: Mapping[str, Path | None]) -> tuple[LoadedBase, Any]:
+    """(The base loaded afresh, the same with these adapters beside each other); None is the base itself."""
+    loaded = load(base, device)
+    model: Any = loaded.model
+    first = True
+    for name, folder in adapters.items():
+        if folder is None:
+            continue
+        if first:
+            model, first = adapter.attach_saved(model, folder, trainable=False, name=name), False
+        else:
+            adapter.check(folder)
+            model.load_adapter(str(folder), adapter_name=name, is_trainable=False)
+    model.eval()
+    return loaded, model
+
+
+def question(base: Base, device: Device, config: Config, adapters: Mapping[str, Path | None], probes: Sequence[Probe], *,
+             time_left: Callable[[], float], clock: Clock,
+             between: Callable[[int, int], None]) -> dict[str, list[tuple[str, bool]]] | None:
+    """What the model says under each of `adapters` (None: the base itself) to every probe: (text, ended by itself).
+
+    None where the time ran out before all were asked. between(done, total) may raise to give way.
+    """
+    loaded, model = _seated(base, device, adapters)
+    said: dict[str, list[tuple[str, bool]]] = {name: [] for name in adapters}
+    slowest = 0.0
+    for start in range(0, len(probes), config.gate.batch):
+        if time_left() < 1.2 * slowest:
+            return None
+        began = clock.monotonic()
+        batch = [probe.messages for probe in probes[start:start + config.gate.batch]]
+        for name, folder in adapters.items():
+            with speaking_as(model, name if folder is not None else None):
+                said[name] += generate(model, loaded.tokenizer, batch, config.companion.system_prompt, config.gate.max_new_tokens)
+        slowest = max(slowest, clock.monotonic() - began)
+        between(start + len(batch), len(probes))
+    return said
+
+
 def hear(base: Base, device: Device, config: Config, incumbent: Path | None, candidate: Path,
          probes: Sequence[Probe], taught: Sequence[Example], held_out: Sequence[Example], *,
          at_once: int, forward_size: int, time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None],
@@ -37,19 +77,15 @@ def hear(base: Base, device: Device, config: Config, incumbent: Path | None, can
     at_once: questions asked at once; forward_size: examples whose loss is measured at once. on_shrink(at_once, who):
     memory ran out, and from now on fewer are.
     """
-    loaded = load(base, device)
-    model: Any = loaded.model
-    if incumbent is not None:
-        model = adapter.attach_saved(model, incumbent, trainable=False, name=BEFORE)
-        adapter.check(candidate)
-        model.load_adapter(str(candidate), adapter_name=AFTER, is_trainable=False)
-    else:
-        model = adapter.attach_saved(model, candidate, trainable=False, name=AFTER)
-    model.eval()
+    loaded, model = _seated(base, device, {BEFORE: incumbent, AFTER: candidate})
 
-    def tokens(examples: Sequence[Example]) -> list:
-        return tokenise_all(loaded.tokenizer, examples, config.companion.system_prompt, config.data.max_tokens)[0]
+    longest = min(config.data.max_tokens, context_length(model) or config.data.max_tokens)
 
+    def tokens(examples: Sequence[Example]) -> list[TokenisedExample]:
+        return tokenise_all(loaded.tokenizer, examples, config.companion.system_prompt, longest)[0]
+
+
+    questions = [(example.messages[-2]["content"], one) for example in taught for one in tokens([example])]
     with felt(device.kind, config.budget.memory_bytes) as limit:
         def after_a_batch(done: int, total: int) -> None:
             if limit is not None:
@@ -61,7 +97,7 @@ def hear(base: Base, device: Device, config: Config, incumbent: Path | None, can
         with speaking_as(model, AFTER):
             of_candidate = canary_logits(model, loaded.tokenizer, config.companion.system_prompt)
         judgement = judge(model, loaded.tokenizer, incumbent=BEFORE if incumbent else None, candidate=AFTER,
-                          probes=probes, held_out=tokens(held_out), taught=tokens(taught),
+                          probes=probes, held_out=tokens(held_out), taught=questions,
                           system_prompt=config.companion.system_prompt, max_new_tokens=config.gate.max_new_tokens,
                           batch_size=at_once, forward_size=forward_size, time_left=time_left,
                           monotonic=clock.monotonic, between=after_a_batch, on_shrink=on_shrink)

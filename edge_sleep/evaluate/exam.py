@@ -1,6 +1,9 @@
 """Tonight's questions: recall of what was taught, retention, and the right use of "I don't know"."""
 from __future__ import annotations
 
+import hashlib
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +13,11 @@ from edge_sleep.data.experience import Experience
 from edge_sleep.data.words import near, topic
 from edge_sleep.evaluate.gate import Verdict
 from edge_sleep.evaluate.judge import Asked, Judgement
-from edge_sleep.evaluate.probes import Probe, draw, of_experiences, of_own, of_user, pool, split
+from edge_sleep.evaluate.probes import SELECT_SHARE, Probe, draw, of_experiences, of_own, of_user, pool, split
+from edge_sleep.system.files import canonical_json
+
+SELECT_RECALL = 128                    # recall questions of the choice, about
+MOST_WORDINGS = 4                      # of one experience
 
 
 def compose(experiences: Sequence[Experience], *, base_folder: Path, settings: Gate, salt: str,
@@ -21,17 +28,28 @@ def compose(experiences: Sequence[Experience], *, base_folder: Path, settings: G
     salt: the night's id, so that each night draws its questions anew.
     """
     taught = [topic(experience.prompt) for experience in experiences]
-    recall = draw(of_experiences(experiences, reword), settings.recall_probes, salt)
+    asked = draw(of_experiences(experiences, reword), len(experiences), salt)
+    recall, spare = asked[:settings.recall_probes], asked[settings.recall_probes:]
     of_owner = of_user(user_files)
     recall += [probe for probe in of_owner if probe.kind == "recall"]
     retention = [probe for probe in of_owner if probe.kind == "retention"]
     retention += pool("retention", base_folder)
     unknowns = [probe for probe in pool("unknowns", base_folder)
                 if probe.known or not near(probe.messages[-1]["content"], taught)]
-    own = draw(of_own(experiences), settings.own_probes, salt)
-    select, confirm = split([*recall, *own, *draw(retention, settings.retention_probes, salt),
+    select, confirm = split([*recall, *draw(retention, settings.retention_probes, salt),
                              *draw(unknowns, settings.unknown_probes, salt)], salt)
-    return select, confirm
+    own = draw(of_own(experiences), settings.own_probes, salt)
+    # By number, not by lot: the gate must see what is news, however small the night.
+    ours = math.ceil(len(own) * (1 - SELECT_SHARE))
+    confirm += own[:ours]
+    judging = {probe.id for probe in confirm}            # two experiences may ask the same
+    # What the gate has no time for, and more wordings of it, make the choice between candidates surer.
+    chosen = {probe.origin for probe in (*select, *spare) if probe.words}
+    ways = min(MOST_WORDINGS, max(1, SELECT_RECALL // max(1, len(chosen))))
+    recall = [probe for probe in of_experiences(experiences, reword, ways) if probe.origin in chosen]
+    others = [probe for probe in select if not probe.words]
+    choosing = {probe.id: probe for probe in (*draw(recall, len(recall), salt), *others, *own[ours:])}
+    return [probe for probe in choosing.values() if probe.id not in judging], confirm
 
 
 def samples(asked: Sequence[Asked], n: int = 12) -> list[dict]:
@@ -44,13 +62,21 @@ def samples(asked: Sequence[Asked], n: int = 12) -> list[dict]:
             for entry in ranked[:n]]
 
 
-def document(verdict: Verdict, judgement: Judgement, select: int) -> dict:
+def described(probes: Sequence[Probe]) -> dict:
+    """A set of probes by name: how many of each kind, and a hash of which."""
+    kinds = Counter(probe.kind for probe in probes)
+    return {"n": len(probes), "kinds": dict(sorted(kinds.items())),
+            "sha256": hashlib.sha256(canonical_json(sorted(probe.id for probe in probes))).hexdigest()}
+
+
+def document(verdict: Verdict, judgement: Judgement, select: Sequence[Probe], confirm: Sequence[Probe]) -> dict:
     """The record's `gate`: verdict, reasons, how much was asked, every metric with its interval, samples."""
     numbers = judgement.numbers
     return {"verdict": verdict.outcome.value, "vetoes": verdict.vetoes, "reasons": verdict.reasons,
-            "probes": {"select": select, "confirm": len(judgement.asked), "left_out": judgement.left_out},
+            "probes": {"select": len(select), "confirm": len(judgement.asked), "left_out": judgement.left_out},
+            "sets": {"select": described(select), "confirm": described(confirm)},
             "metrics": {name: getattr(numbers, name).summary()
-                        for name in ("recall", "retention", "unknowns", "nll_held_out", "nll_taught")},
+                        for name in ("recall", "retention", "unknowns", "own", "nll_held_out", "nll_taught", "nll_news")},
             "health": {name: asdict(getattr(numbers, f"health_{name}"))
                        for name in ("before", "after", "own_before", "own_after")},
             "samples": samples(judgement.asked)}

@@ -1,8 +1,8 @@
 """Asking base, incumbent and candidate the same questions, on one loaded model, within the time left."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from edge_sleep.data.dataset import TokenisedExample
 from edge_sleep.device.shortage import Portions
 from edge_sleep.evaluate import scoring
 from edge_sleep.evaluate.answers import generate, mean_loss, speaking_as
-from edge_sleep.evaluate.gate import Health, Numbers, Paired
+from edge_sleep.evaluate.gate import NOTHING, Health, Numbers, Paired
 from edge_sleep.evaluate.probes import Probe
 
 _STATES = ("base", "before", "after")
@@ -44,13 +44,14 @@ def interleave(probes: Sequence[Probe]) -> list[Probe]:
 
 
 def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, probes: Sequence[Probe],
-          held_out: Sequence[TokenisedExample], taught: Sequence[TokenisedExample], system_prompt: str,
+          held_out: Sequence[TokenisedExample], taught: Sequence[tuple[str, TokenisedExample]], system_prompt: str,
           max_new_tokens: int, batch_size: int, forward_size: int, time_left: Callable[[], float], monotonic: Callable[[], float],
           between: Callable[[int, int], None] = lambda done, total: None,
           on_shrink: Callable[[int, str], None] = lambda at_once, who: None) -> Judgement:
     """Paired answers and losses under the base, the incumbent (None: the base) and the candidate.
 
-    batch_size: questions asked at once; forward_size: examples whose loss is measured at once.
+    taught: tonight's exchanges as (question, example). batch_size: questions asked at once; forward_size: examples whose
+    loss is measured at once.
     between(done, total) is called after each batch and may raise to give way. The first batch is always
     asked; later ones only while `time_left()` exceeds what the slowest one took. on_shrink(at_once, who): memory ran
     out, and from now on fewer are asked at once.
@@ -72,7 +73,7 @@ def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, 
 
     forwards, questions = Portions(forward_size, on_shrink), Portions(batch_size, on_shrink)
     nll_taught, nll_held_out = (Paired(**each(partial(mean_loss, model, examples, pad, forwards)))
-                                for examples in (taught, held_out))
+                                for examples in ([example for _, example in taught], held_out))
     ordered = interleave(probes)
     asked: list[Asked] = []
     slowest = 0.0
@@ -84,23 +85,49 @@ def judge(model: Any, tokenizer: Any, *, incumbent: str | None, candidate: str, 
         answers = each(partial(generate, model, tokenizer, [probe.messages for probe in batch], system_prompt,
                                max_new_tokens, questions))
         for index, probe in enumerate(batch):
-            said = {state: answers[state][index][0] for state in _STATES}
-            asked.append(Asked(probe, said, {state: scoring.is_right(probe, said[state], said["base"])
-                                             for state in _STATES}))
+            asked.append(marked(probe, {state: answers[state][index] for state in _STATES}))
         slowest = max(slowest, monotonic() - began)
         between(len(asked), len(ordered))
-    own = [entry for entry in asked if entry.probe.kind == "own"]
-    numbers = Numbers(recall=paired(asked, "recall"), retention=paired(asked, "retention"),
-                      unknowns=paired(asked, "unknowns"), nll_held_out=nll_held_out, nll_taught=nll_taught,
-                      health_before=health(asked, "before"), health_after=health(asked, "after"),
-                      health_own_before=health(own, "before"), health_own_after=health(own, "after"),
+    news = {entry.probe.messages[-1]["content"] for entry in asked if entry.probe.kind == "own" and not entry.right["before"]}
+    places = [place for place, (question, _) in enumerate(taught) if question.strip() in news]
+    numbers = replace(of_answers(asked), nll_held_out=nll_held_out, nll_taught=nll_taught, nll_news=nll_taught.at(places),
                       finite=all(value == value and abs(value) < 1e9 for value in (*nll_taught.after, *nll_held_out.after)))
     return Judgement(numbers, asked, len(ordered) - len(asked))
+
+
+def marked(probe: Probe, answers: Mapping[str, tuple[str, bool]]) -> Asked:
+    """A probe with what each state answered: (text, whether it ended by itself)."""
+    said = {state: answers[state][0] for state in _STATES}
+    return Asked(probe, said, {state: as_taught(probe, *answers[state]) if probe.kind == "own"
+                               else scoring.is_right(probe, said[state], said["base"]) for state in _STATES})
+
+
+def of_answers(asked: Sequence[Asked]) -> Numbers:
+    """What the answers alone say; no loss is measured."""
+    own = [entry for entry in asked if entry.probe.kind == "own"]
+    return Numbers(recall=paired(asked, "recall"), retention=paired(asked, "retention"), unknowns=paired(asked, "unknowns"),
+                   own=paired(asked, "own"), nll_held_out=NOTHING, nll_taught=NOTHING,
+                   health_before=health(asked, "before"), health_after=health(asked, "after"),
+                   health_own_before=health(own, "before"), health_own_after=health(own, "after"))
+
+
+def as_taught(probe: Probe, answer: str, whole: bool) -> bool:
+    """Whether one of tonight's own questions is answered as it was taught."""
+    return any(scoring.says(probe.messages[-1]["content"], taught, answer, whole) for taught in probe.taught)
 
 
 def paired(asked: Sequence[Asked], kind: str) -> Paired:
     of_kind = [entry for entry in asked if entry.probe.kind == kind]
     return Paired(**{state: [float(entry.right[state]) for entry in of_kind] for state in _STATES})
+
+
+def right_by_origin(asked: Sequence[Asked], kind: str) -> list[float]:
+    """Share answered right after tonight of each thing that is asked for: wordings of one experience are one thing."""
+    found: dict[str, list[float]] = {}
+    for entry in asked:
+        if entry.probe.kind == kind:
+            found.setdefault(entry.probe.origin if entry.probe.words else entry.probe.id, []).append(float(entry.right["after"]))
+    return [sum(values) / len(values) for values in found.values()]
 
 
 def health(asked: Sequence[Asked], state: str) -> Health:

@@ -20,6 +20,8 @@ from edge_sleep.errors import ConfigError, IntegrityError
 Kind = Literal["recall", "retention", "unknowns", "own"]
 RESOURCES = Path(__file__).resolve().parent.parent / "resources"
 
+SELECT_SHARE = 0.25                    # of the probes that are asked
+
 # Words too common to show that something was remembered.
 STOPWORDS = frozenset("""a about after all am an and any are as at be been but by can could did do does for from had
 has have he her here hers him his how i if in into is it its just let like me mine my no not of on one or our ours
@@ -39,6 +41,7 @@ class Probe:
     known: bool = True                 # unknowns: False where "I don't know" is the right answer
     by_base: bool = False              # right means: as the base itself answered
     origin: str = ""                   # where it came from: experience id, file and line
+    taught: tuple[str, ...] = ()       # own: the answers that were taught to this very question
 
 
 def content_words(text: str) -> list[str]:
@@ -49,6 +52,13 @@ def content_words(text: str) -> list[str]:
         if word and word not in STOPWORDS:
             seen.setdefault(word)
     return list(seen)
+
+
+def added_words(prompt: str, response: str) -> tuple[str, ...]:
+    """What an answer adds to its question: its six longest content words that are not the question's."""
+    asked = set(content_words(prompt))
+    return tuple(sorted((word for word in content_words(response) if word not in asked),
+                        key=lambda word: (-len(word), word))[:6])
 
 
 def _id(kind: str, messages: Iterable[Message]) -> str:
@@ -67,9 +77,7 @@ def of_experiences(experiences: Sequence[Experience], reword, per_experience: in
     answers: dict[str, set[tuple[str, ...]]] = {}
     candidates = []
     for experience in experiences:
-        asked = set(content_words(experience.prompt))
-        words = tuple(sorted((word for word in content_words(experience.response) if word not in asked),
-                             key=lambda word: (-len(word), word))[:6])
+        words = added_words(experience.prompt, experience.response)
         answers.setdefault(" ".join(experience.prompt.lower().split()), set()).add(words)
         if words:
             candidates.append((experience, words))
@@ -86,11 +94,15 @@ def of_experiences(experiences: Sequence[Experience], reword, per_experience: in
 def of_own(experiences: Sequence[Experience]) -> list[Probe]:
     """Tonight's questions as they were asked: nothing is right or wrong here, only sound or collapsed.
 
-    A night of loops can leave everything else as it was; it shows in the answers to its own questions.
+    A night of loops can leave everything else as it was; it shows in the answers to its own questions. So does a
+    night that teaches what the incumbent says already.
     """
-    prompts = dict.fromkeys(experience.prompt.strip() for experience in experiences)
-    conversations: list[tuple[Message, ...]] = [({"role": "user", "content": prompt},) for prompt in prompts]
-    return [Probe(_id("own", messages), "own", messages) for messages in conversations]
+    taught: dict[str, list[str]] = {}
+    for experience in experiences:
+        taught.setdefault(experience.prompt.strip(), []).append(experience.response)
+    conversations: list[tuple[tuple[Message, ...], list[str]]] = [
+        (({"role": "user", "content": prompt},), answers) for prompt, answers in taught.items()]
+    return [Probe(_id("own", messages), "own", messages, taught=tuple(answers)) for messages, answers in conversations]
 
 
 def of_user(files: Iterable[Path]) -> list[Probe]:
@@ -143,7 +155,7 @@ def draw(probes: Sequence[Probe], n: int, salt: str) -> list[Probe]:
     return sorted(probes, key=lambda probe: hashlib.sha256(f"{salt}:{probe.id}".encode()).digest())[:n]
 
 
-def split(probes: Sequence[Probe], salt: str, select_share: float = 0.25) -> tuple[list[Probe], list[Probe]]:
+def split(probes: Sequence[Probe], salt: str, select_share: float = SELECT_SHARE) -> tuple[list[Probe], list[Probe]]:
     """(select, confirm): disjoint, decided by the salt; all probes of one experience fall on the same side."""
     select: list[Probe] = []
     confirm: list[Probe] = []

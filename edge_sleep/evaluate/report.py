@@ -41,7 +41,7 @@ def _metrics(gate: dict) -> list[str]:
     if not metrics:
         return []
     lines = ["", f"{'':14}  base  before  after   change, 95 %          n"]
-    for name in ("recall", "retention", "unknowns", "nll_held_out", "nll_taught"):
+    for name in ("recall", "own", "retention", "unknowns", "nll_held_out", "nll_taught"):
         entry = metrics.get(name)
         if entry and entry["n"]:
             lines.append(f"{name:14}  {_number(entry['base'])}   {_number(entry['before'])}    {_number(entry['after'])}   "
@@ -85,4 +85,18 @@ def _cost(record: dict) -> list[str]:
     if train.get("steps"):
         lines.append(f"Training: {train['steps']} steps, loss {train['loss_first']:.3f} to {train['loss_last']:.3f} "
                      f"({train['stop_reason']})")
+    return lines + _candidates(train)
+
+
+def _candidates(train: dict) -> list[str]:
+    """What else was tried tonight, and why it was or was not taken."""
+    tried = train.get("candidates") or []
+    if not tried:
+        return []
+    lines = ["", f"Candidates: {train.get('why_chosen') or 'not chosen yet'}"]
+    for entry in tried:
+        marks = entry.get("select")
+        said = entry.get("why") or (f"score {marks['score']:.3f}, recall {_number(marks['recall']['after']).strip()} on "
+                                    f"{marks['recall']['n']} questions of the choice" if marks else "")
+        lines.append(f"  {entry['name']:22}  {entry['outcome'] or 'stopped'}{': ' if said else ''}{said}")
     return lines

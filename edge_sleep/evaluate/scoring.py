@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from edge_sleep.evaluate.probes import Probe, content_words
+from edge_sleep.evaluate.probes import Probe, added_words, content_words
 
 # Honest uncertainty, in the forms people and small models use.
 _UNKNOWING = re.compile(
@@ -28,8 +28,6 @@ def is_right(probe: Probe, answer: str, answer_of_base: str | None = None) -> bo
     """Whether `answer` is right for this probe. Loops are never right, whatever they contain."""
     if not answer.strip() or loops(answer):
         return False
-    if probe.kind == "own":
-        return True
     if probe.kind == "unknowns" and not probe.known:
         return admits_ignorance(answer)
     if probe.kind == "unknowns" and not probe.expect:
@@ -46,6 +44,21 @@ def is_right(probe: Probe, answer: str, answer_of_base: str | None = None) -> bo
         found = sum(holds_phrase(answer, word) for word in probe.words)
         return found >= 0.6 * len(probe.words)
     return False
+
+
+def says(prompt: str, taught: str, answer: str, whole: bool = True) -> bool:
+    """Whether `answer` says what was taught: by recall's own rule, and word for word where the taught answer adds none.
+
+    whole: False where the answer was cut at the longest that is judged; it is held against as many words.
+    """
+    said = answer.lower().split()
+    if not said:
+        return False
+    if not whole:
+        taught = " ".join(taught.split()[:len(said)])
+    if words := added_words(prompt, taught):
+        return sum(holds_phrase(answer, word) for word in words) >= 0.6 * len(words)
+    return said == taught.lower().split()
 
 
 def _ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:

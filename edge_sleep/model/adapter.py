@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sleep.config import Lora
+from edge_sleep.device.shortage import out_of_memory
 from edge_sleep.errors import IntegrityError, ModelError
 from edge_sleep.system.files import canonical_json, read_json, write_bytes
 
@@ -26,13 +27,21 @@ def targets(spec: str) -> str | list[str]:
 def attach_new(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     """A fresh adapter: A random (Kaiming) from `seed`, B zero, so that it starts as the base itself.
 
-    Raises ModelError where none of the target modules exists in this model.
+    Raises ModelError where a target module does not exist in this model.
     """
     import torch
     from peft import LoraConfig, get_peft_model
 
+    named = targets(lora.targets)
+    modules = [name for name, _ in model.named_modules()]
+    lost = [] if isinstance(named, str) else [
+        name for name in named if not any(f".{module}".endswith(f".{name}") for module in modules)]
+    if lost or not named:
+        why = "it has no " + ", ".join(lost) if lost else "lora.targets names no module"
+        raise ModelError(f"LoRA does not fit this model: {why}",
+                         "`--set lora.targets=all-linear`, or name modules that it has")
     torch.manual_seed(seed)
-    settings = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets(lora.targets), lora_dropout=lora.dropout,
+    settings = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=named, lora_dropout=lora.dropout,
                           use_rslora=lora.rslora, use_dora=lora.dora, bias="none", task_type="CAUSAL_LM")
     try:
         return get_peft_model(model, settings)
@@ -45,7 +54,13 @@ def attach_saved(model: PreTrainedModel, folder: Path, *, trainable: bool, name:
     """The adapter in `folder` on `model`; trainable continues its training."""
     from peft import PeftModel
     check(folder)
-    return PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=trainable)
+    try:
+        return PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=trainable)
+    except (RuntimeError, ValueError, KeyError) as error:
+        if out_of_memory(error):
+            raise
+        raise IntegrityError(f"adapter {folder.name} does not fit this base: {str(error).strip().splitlines()[-1].strip()}",
+                             "`edge-sleep rollback` makes an earlier one current") from error
 
 
 def check(folder: Path) -> dict[str, Any]:
@@ -68,7 +83,8 @@ def check(folder: Path) -> dict[str, Any]:
                              "`edge-sleep rollback` makes an earlier one current") from error
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise IntegrityError(f"adapter {folder.name} holds values that are not finite: {broken[0]}")
+        raise IntegrityError(f"adapter {folder.name} holds values that are not finite: {broken[0]}",
+                             "`edge-sleep rollback` makes an earlier one current")
     return tensors
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_sleep.device.detect import Device
 from edge_sleep.errors import IntegrityError, ModelError, UsageError
+from edge_sleep.model import shape
 from edge_sleep.seedling import MODEL as SEEDLING
 from edge_sleep.system.files import canonical_json, read_json, sha256_file, write_json
 from edge_sleep.system.home import Home
@@ -98,7 +99,8 @@ def fingerprint(place: BaseSource) -> tuple[str, dict[str, str]]:
 def declare(home: Home, place: BaseSource, device: Device, created: str, quantisation: str = QUANTISATION) -> Base:
     """Bind the home to its base on the first night, in this quantisation; afterwards check that it is still the same one.
 
-    Raises UsageError (a new base is a new home) or IntegrityError (the same folder, other bytes).
+    Raises UsageError (a new base is a new home), IntegrityError (the same folder, other bytes), or ModelError where a
+    home could never have a night with it: no home is bound to such a base.
     """
     sha256, files = fingerprint(place)
     if home.base.is_file():
@@ -111,6 +113,7 @@ def declare(home: Home, place: BaseSource, device: Device, created: str, quantis
             raise UsageError(f"this home belongs to the base {known['source']} ({known['sha256'][:12]}), "
                              f"not to {place.source} ({sha256[:12]})", "a new base is a new home: choose another --home")
         return Base(place, sha256, known["compute_dtype"], home.cache, known.get("quantisation", QUANTISATION))
+    suitable(place)
     write_json(home.base, {"format": 1, "source": place.source, "sha256": sha256, "files": files,
                            "quantisation": quantisation, "compute_dtype": device.compute_dtype, "created": created})
     return Base(place, sha256, device.compute_dtype, home.cache, quantisation)
@@ -121,6 +124,17 @@ def settled(home: Home, device: Device) -> Device:
     if not home.base.is_file():
         return device
     return replace(device, compute_dtype=read_json(home.base, "base record")["compute_dtype"])
+
+
+def suitable(place: BaseSource) -> None:
+    """What can be known without its weights: a causal decoder, a chat template, a tokenizer that its embedding has room for."""
+    _matching(place, len(load_tokenizer(place)), shape.read(place.folder).vocabulary)
+
+
+def _matching(place: BaseSource, tokens: int, vocabulary: int) -> None:
+    if tokens > vocabulary:
+        raise ModelError(f"the tokenizer of {place.source} has {tokens} tokens, its embedding {vocabulary}",
+                         "use the tokenizer that belongs to these weights")
 
 
 @dataclass
@@ -169,13 +183,22 @@ def load(base: Base, device: Device) -> LoadedBase:
         raise ModelError(f"{base.place.source} does not load in 4-bit: {error}",
                          "`edge-sleep doctor` tries bitsandbytes on this machine") from error
     table: Any = model.get_input_embeddings()
-    vocabulary = table.num_embeddings
-    if len(tokenizer) > vocabulary:
-        raise ModelError(f"the tokenizer of {base.place.source} has {len(tokenizer)} tokens, its embedding "
-                         f"{vocabulary}", "use the tokenizer that belongs to these weights")
+    _matching(base.place, len(tokenizer), table.num_embeddings)
+    if (name := _not_finite(model)) is not None:
+        raise ModelError(f"{base.place.source}: {name} holds values that are not finite", "copy or download the model again")
     model.requires_grad_(False)
     _keep_one_form(model)
     return LoadedBase(model, tokenizer, time.monotonic() - began, how)
+
+
+def _not_finite(model: Any) -> str | None:
+    """The first parameter, 4-bit ones aside, with a NaN or an infinity; the largest and the smallest value tell both."""
+    import torch
+
+    for name, value in model.named_parameters():
+        if value.is_floating_point() and value.numel() and not all(torch.isfinite(end) for end in value.detach().aminmax()):
+            return name
+    return None
 
 
 def _cached(base: Base, device: Device) -> Path | None:

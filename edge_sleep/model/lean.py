@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_sleep.errors import IntegrityError, StorageError
+from edge_sleep.errors import IntegrityError, ModelError, StorageError
 from edge_sleep.model import tensors
 from edge_sleep.system.files import TEMPORARY, fsync_folder, read_json, storage_errors, write_json
 
@@ -48,7 +48,10 @@ def load(folder: Path, weight_files: list[Path], dtype: Any, device: str, cache:
     for name, file in tensors.open_all(weight_files):
         if name in four_bit:
             if not cached:
-                _place_quantised(model, name, file.read(name).to(dtype), device)
+                value = file.read(name)
+                _finite(file, name, value)      # the quantiser would make a number of it
+                _place_quantised(model, name, value.to(dtype), device)
+                del value
         elif name in eight_bit:
             if not cached:
                 _place_table(model, name, *_by_rows(file, name), dtype, device)
@@ -136,6 +139,13 @@ def _place_quantised(model: Any, name: str, value: Any, device: str) -> None:
     layer.weight = weight.to(device)
 
 
+def _finite(file: tensors.TensorFile, name: str, value: Any) -> None:
+    import torch
+
+    if not all(torch.isfinite(end) for end in value.aminmax()):
+        raise ModelError(f"{file.path}: {name} holds values that are not finite", "copy or download the model again")
+
+
 def _tables(model: Any) -> set[str]:
     """Names of the weights that are looked up by token or multiplied with every token: embedding and head."""
     ends = (model.get_input_embeddings(), model.get_output_embeddings())
@@ -150,7 +160,11 @@ def _by_rows(file: tensors.TensorFile, name: str) -> tuple[Any, Any]:
     from edge_sleep.ops.loss import TILE
 
     count = file.entries[name]["shape"][0]
-    parts = [quantise_rows(file.read(name, rows=slice(begin, begin + TILE))) for begin in range(0, count, TILE)]
+    parts = []
+    for begin in range(0, count, TILE):
+        rows = file.read(name, rows=slice(begin, begin + TILE))
+        _finite(file, name, rows)
+        parts.append(quantise_rows(rows))
     return torch.cat([values for values, _ in parts]), torch.cat([scales for _, scales in parts])
 
 

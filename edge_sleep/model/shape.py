@@ -43,10 +43,18 @@ class Shape:
         return self.layers * sum(rank * sum(self.linears[name]) for name in chosen if name in self.linears)
 
 
+_CAUSAL = ("ForCausalLM", "LMHeadModel")           # what transformers calls a model that answers
+
+
 def read(folder: Path) -> Shape:
     """The shape in config.json. Raises ModelError where it is not a decoder of this family."""
+    config: dict = {}
     try:
         config = json.loads((folder / "config.json").read_bytes())
+        named = [name for name in config.get("architectures") or [] if isinstance(name, str)]
+        if config.get("is_encoder_decoder") or (named and not any(name.endswith(_CAUSAL) for name in named)):
+            raise ModelError(f"{folder} holds {', '.join(named) or 'an encoder-decoder'}: it does not continue a conversation",
+                             "use a Llama- or Qwen-like causal language model")
         return Shape(
             hidden=config["hidden_size"], layers=config["num_hidden_layers"], heads=config["num_attention_heads"],
             kv_heads=config.get("num_key_value_heads") or config["num_attention_heads"],
@@ -54,5 +62,6 @@ def read(folder: Path) -> Shape:
             intermediate=config["intermediate_size"], vocabulary=config["vocab_size"],
             tied=config.get("tie_word_embeddings", False), context=config.get("max_position_embeddings"))
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}/config.json does not describe a causal decoder that can be planned: "
+        kind = f" ({config['model_type']})" if isinstance(config, dict) and "model_type" in config else ""
+        raise ModelError(f"{folder}/config.json does not describe a causal decoder that can be planned{kind}: "
                          f"{type(error).__name__} {error}", "use a Llama- or Qwen-like causal language model") from error

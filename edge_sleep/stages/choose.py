@@ -8,16 +8,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edge_sleep.checkpoint import store
+from edge_sleep.checkpoint import manifest, store
+from edge_sleep.config import Config
 from edge_sleep.data import tonight
 from edge_sleep.data.augment.rewording import Wording
 from edge_sleep.data.buffer import Buffer
-from edge_sleep.data.experience import Experience
+from edge_sleep.data.experience import Example, Experience
 from edge_sleep.data.ingest import ingest as read_transcripts
 from edge_sleep.data.salience import with_surprise
 from edge_sleep.device import shortage
 from edge_sleep.errors import IntegrityError, Outcome
 from edge_sleep.model.identity import own as own_name
+from edge_sleep.stages import contest
 from edge_sleep.stages.context import Night, interrupted
 from edge_sleep.system.files import canonical_json, read_json, write_json
 from edge_sleep.system.record import read_records
@@ -43,6 +45,12 @@ def whole_incumbent(night: Night) -> str | None:
     if wrong:
         raise IntegrityError(f"the current adapter is not whole: {wrong[0]}",
                              f"`edge-sleep rollback {good or store.BASE}` makes the last good one current")
+    if now is not None:
+        grew_on = manifest.read(night.home.adapter(now))["base"]
+        if grew_on["sha256"] != night.base.sha256:
+            raise IntegrityError(f"the current adapter {now} grew on another base ({grew_on['source']}, "
+                                 f"{grew_on['sha256'][:12]}), this home has {night.base.sha256[:12]}",
+                                 f"`edge-sleep rollback {store.BASE}`, or put back the adapter that belongs here")
     return now
 
 
@@ -53,6 +61,7 @@ def select(night: Night, buffer: Buffer) -> str | None:
     planned = night.state / "plan.json"
     if planned.is_file():
         document = read_json(planned, "plan of the interrupted night")
+        night.candidates = document.get("candidates", 1)          # as it was begun, whatever this start asks for
         if document["key"] == attempt(night) or (night.state / "verdict.json").is_file():
             night.examples = training_state.read_examples(night.state)
             night.data_sha256 = document["data_sha256"]
@@ -62,14 +71,19 @@ def select(night: Night, buffer: Buffer) -> str | None:
             return None
         night.events("resume", state="discarded", reason="base, incumbent or settings changed since it stopped")
         shutil.rmtree(night.state)
+        night.candidates = config.train.candidates
     if not new:
         return "no new experience since the last night"
     if len(new) < config.data.min_new and not night.request.force:
         return (f"{len(new)} new experiences, and a night is worth it from {config.data.min_new} on "
                 "(data.min_new; --force to sleep on them anyway)")
     night.experiences = new = _surprised(night, new)
-    night.examples = tonight.compose(new, earlier, config, base_folder=night.place.folder, parent=night.parent,
-                                     own_words=_own_words(night, buffer, new))
+    own_words = _own_words(night, buffer, new)
+
+    def compose(settings: Config) -> list[Example]:
+        return tonight.compose(new, earlier, settings, base_folder=night.place.folder, parent=night.parent, own_words=own_words)
+
+    night.examples = compose(config)
     night.data_sha256 = training_state.write_examples(night.state, night.examples)
     key = attempt(night)
     tried = [old for old in read_records(night.home.nights)
@@ -82,8 +96,9 @@ def select(night: Night, buffer: Buffer) -> str | None:
     record["data"] |= {"selected": len(new), "replay": rehearsed, "sha256": night.data_sha256}
     record["data"]["moves"] = dict(Counter(example.move or "as said" for example in night.examples if example.origin == "new"))
     record["data"]["experiences"] = [item.id for item in new]
-    write_json(night.state / "plan.json", {"format": 1, "key": key, "data_sha256": night.data_sha256,
-                                           "parent": night.parent, "experiences": record["data"]["experiences"]})
+    contest.prepare(night, compose)
+    write_json(night.state / "plan.json", {"format": 1, "key": key, "data_sha256": night.data_sha256, "parent": night.parent,
+                                           "candidates": night.candidates, "experiences": record["data"]["experiences"]})
     return None
 
 
@@ -126,4 +141,5 @@ def attempt(night: Night) -> str:
     config = night.config
     return hashlib.sha256(canonical_json([
         night.base.sha256, night.parent, sha256, config.companion.system_prompt, config.data.max_tokens,
-        config.lora.model_dump(), config.train.model_dump(exclude={"state_every", "threads"})])).hexdigest()
+        config.lora.model_dump(), config.train.model_dump(exclude={"state_every", "threads", "candidates"}),
+        *([variant.settings for variant in contest.of_night(night)] if night.candidates > 1 else [])])).hexdigest()

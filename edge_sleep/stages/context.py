@@ -49,6 +49,7 @@ class Night:
     held_out: list[Experience] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     data_sha256: str = ""
+    candidates: int = 1                                           # variants of the settings to train tonight
 
     folder = property(lambda self: self.home.night(self.id))
     state = property(lambda self: self.folder / "state")

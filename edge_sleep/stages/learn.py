@@ -1,6 +1,7 @@
 """Planning tonight's training, and doing it."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from edge_sleep.checkpoint import store
@@ -13,10 +14,11 @@ from edge_sleep.device import allocator, detect, memory, profile, shortage
 from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
 from edge_sleep.model import shape
+from edge_sleep.stages import contest
 from edge_sleep.stages.context import Night, Request, interrupted
 from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
-from edge_sleep.train import forecast, planner
+from edge_sleep.train import candidates, forecast, planner
 from edge_sleep.train.budget import reserve
 
 HELD_OUT = 64                              # most held-out examples that training watches
@@ -35,9 +37,10 @@ def declare(home: Home, place: base_model.BaseSource, config: Config, device: de
 
 def plan(night: Night) -> planner.Plan:
     plan = forecast.forecast(night.home, night.config, night.place, night.device, night.base.sha256,
-                             night.examples, night.request.board or profile.detect()[0])
+                             night.examples, _board(night))
+    choices = [*plan.choices, *_room_for_candidates(night.home, night.config, plan, night.base.entry())]
     night.record["plan"] = {"peak_bytes": plan.peak_bytes, "seconds": round(plan.seconds, 1), "where": plan.where,
-                            "reasons": [f"{choice['name']} {choice['value']}: {choice['reason']}" for choice in plan.choices]}
+                            "reasons": [f"{choice['name']} {choice['value']}: {choice['reason']}" for choice in choices]}
     night.events("plan", **plan.as_json())
     if plan.give_back and not night.request.dry_run:
         night.events("allocator", given_back=allocator.give_back_at_once())
@@ -54,18 +57,34 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
         night.contract.reserve_seconds = reserve(night.config.budget.time, night.config.budget.reserve, load_seconds, judged)
         return night.contract.reserve_seconds
 
-    result = train_candidate(night.base, night.device, night.config, night.examples, night.parent_folder, night.state,
-                             plan, night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
-                             _held_out(night))
-    shortage.give_back()                 # the judge loads a model of its own
-    night.record["train"] = result.train
-    night.record["measured"] |= result.measured
-    night.record["data"] |= result.data
-    if result.stop is TrainingStop.FINISHED:
-        return None
-    if result.stop is TrainingStop.DEADLINE:
-        return Outcome.STOPPED_TIME, result.reason
-    return Outcome.PREEMPTED, result.reason
+    def train_one(config: Config, examples: list[Example], folder: Path, plan: planner.Plan) -> contest.Trained:
+        result = train_candidate(night.base, night.device, config, examples, night.parent_folder, folder, plan,
+                                 night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
+                                 _held_out(night))
+        shortage.give_back()             # who comes next loads a model of its own
+        night.record["train"] |= result.train
+        night.record["measured"] |= result.measured
+        night.record["data"] |= result.data
+        if result.stop is TrainingStop.FINISHED:
+            return {"train": result.train, "measured": result.measured, "data": result.data}
+        return Outcome.STOPPED_TIME if result.stop is TrainingStop.DEADLINE else Outcome.PREEMPTED, result.reason
+
+    if night.candidates > 1:
+        return contest.run(night, _plans(night, plan), train_one, reserved)
+    result = train_one(night.config, night.examples, night.state, plan)
+    return result if isinstance(result, tuple) else None
+
+
+def _board(night: Night) -> profile.Profile:
+    return night.request.board or profile.detect()[0]
+
+
+def _plans(night: Night, plan: planner.Plan) -> list[planner.Plan]:
+    """Each variant's own plan, made while nothing is loaded: later, what a first candidate left resident would count twice."""
+    others = contest.of_night(night)[1:]
+    return [plan, *(forecast.forecast(night.home, variant.config, night.place, night.device, night.base.sha256, night.examples,
+                                      _board(night)) for variant in others)]
+
 
 
 def _held_out(night: Night) -> list[Example]:
@@ -91,4 +110,20 @@ def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
     ready = "yes" if len(new) >= config.data.min_new else "no"
     return planned.as_json() | {"choices": [
         {"name": "night", "value": ready, "reason": f"{len(new)} new experiences, {config.data.min_new} are needed"},
-        *planned.choices, forecast.largest_model(config, board, device)]}
+        *planned.choices, *_room_for_candidates(home, config, planned, {"source": place.source, "sha256": known}),
+        forecast.largest_model(config, board, device)]}
+
+
+def _room_for_candidates(home: Home, config: Config, planned: planner.Plan, base: dict) -> list[dict]:
+    """The plan's line about `train.candidates`: how many of them the budget would hold."""
+    if config.train.candidates == 1:
+        return []
+    judging = forecast.seconds_of_judging(home, base)
+    kept = reserve(config.budget.time, config.budget.reserve, 0.0, judging)
+    made = candidates.variants(config, config.train.candidates, store.incumbent(home) is not None)
+    # Unmeasured, judging is what is kept for it; a candidate is asked a third of what the gate asks.
+    costs = [candidates.cost(variant, 0.0, planned.training_seconds, (judging or kept) / 3) for variant in made]
+    fit = candidates.fitting(costs, config.budget.time - kept)
+    left = [variant.name for index, variant in enumerate(made) if index not in fit]
+    return [{"name": "candidates", "value": len(fit), "reason": f"of {len(made)}, at {costs[0]:.0f} s for the first, before "
+             f"{kept:.0f} s are kept for the gate" + (f"; left out: {', '.join(left)}" if left else "")}]

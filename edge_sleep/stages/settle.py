@@ -1,18 +1,16 @@
 """Judging the candidate, and carrying out the verdict."""
 from __future__ import annotations
 
-from pathlib import Path
-
 from edge_sleep.checkpoint import manifest, store
-from edge_sleep.data.augment.rewording import probe_rewordings
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example
 from edge_sleep.data.quality import QuarantineReason
-from edge_sleep.errors import Outcome, Preempted
+from edge_sleep.errors import Outcome
 from edge_sleep.evaluate import exam, gate
 from edge_sleep.model.head import LOSSES_AT_ONCE
-from edge_sleep.stages.context import Night, interrupted
+from edge_sleep.stages import contest, questions
+from edge_sleep.stages.context import Night
 from edge_sleep.system.files import read_json, write_json
 from edge_sleep.system.record import read_records
 from edge_sleep.train.attempt import Attempt
@@ -22,19 +20,12 @@ def judge(night: Night) -> None:
     """Ask base, incumbent and candidate; write the verdict before anything is moved."""
     from edge_sleep.evaluate.court import hear
 
-    files = [Path(name) for name in night.config.gate.probes]
-    select_probes, confirm = exam.compose(
-        night.experiences, base_folder=night.place.folder, settings=night.config.gate, salt=night.id,
-        reword=probe_rewordings, user_files=files)
-
-    def between(done: int, total: int) -> None:
-        night.events("probe", done=done, total=total)
-        if why := interrupted(night):
-            raise Preempted(f"{why}; the trained candidate is kept and judged next time")
-
+    select, confirm = questions.compose(night)
+    own = {probe.messages[-1]["content"] for probe in confirm if probe.kind == "own"}
+    asked_first = sorted(night.experiences, key=lambda item: item.prompt.strip() not in own)
     taught, held_out = ([Example(conversation(item.prompt, item.response, item.context if in_context else ()), 1.0, "new",
                                  item.id, not item.trimmed) for item in group[:64]]
-                        for group, in_context in ((night.experiences, False), (night.held_out, night.config.data.context > 0)))
+                        for group, in_context in ((asked_first, False), (night.held_out, night.config.data.context > 0)))
     trained_with = night.record["train"].get("micro_batch") or LOSSES_AT_ONCE
     with Attempt(night.state / "judging-attempt.json", night.config.gate.batch) as attempt:
         def shrunk(at_once: int, why: str) -> None:
@@ -44,10 +35,11 @@ def judge(night: Night) -> None:
             shrunk(attempt.size, attempt.reason)
         hearing = hear(night.base, night.device, night.config, night.parent_folder, night.state / "candidate", confirm, taught,
                        held_out, at_once=attempt.size, forward_size=min(LOSSES_AT_ONCE, trained_with, attempt.size),
-                       time_left=night.contract.remaining, clock=night.clock, between=between,
+                       time_left=night.contract.remaining, clock=night.clock,
+                       between=lambda done, total: questions.give_way(night, done, total),
                        on_shrink=lambda at_once, who: shrunk(at_once, f"out of memory: {who}"))
     verdict = gate.decide(hearing.judgement.numbers, night.config.gate)
-    outcome = exam.document(verdict, hearing.judgement, len(select_probes))
+    outcome = exam.document(verdict, hearing.judgement, select, confirm)
     night.events("verdict", verdict=verdict.outcome.value, reasons=verdict.reasons)
     write_json(night.state / "verdict.json", {"gate": outcome, "effect": hearing.effect,
                                               "chat_template": hearing.chat_template})
@@ -57,6 +49,7 @@ def settle(night: Night, buffer: Buffer) -> tuple[Outcome, str]:
     """Carry out the verdict. Every step may be repeated after a power cut; current.json is the promotion."""
     document = read_json(night.state / "verdict.json", "verdict")
     night.record["gate"] = document["gate"]
+    contest.recorded(night)
     outcome = Outcome(document["gate"]["verdict"])
     reason = "\n".join(document["gate"]["reasons"])
     candidate = read_json(night.state / "candidate.json", "candidate")

@@ -17,9 +17,8 @@ from edge_sleep.errors import DoesNotFit
 class Attempt:
     """Context manager over work that takes `size` things at once; `size` is less than asked where a former try was killed.
 
-    It is halved where the kernel counts a kill at this process's memory limit since. Where no kernel counts them, two tries
-    in a row that ended unclean at the same step count as one. Any other unclean end is a power cut, and changes nothing:
-    the same examples at once are the same bits.
+    It is halved where the kernel counts a kill at this process's memory limit since, and where two tries in a row ended
+    unclean at the same step. One unclean end may be a power cut, and changes nothing.
     Raises DoesNotFit where one thing at a time was killed at the limit.
     """
 
@@ -32,13 +31,12 @@ class Attempt:
         if note is not None:
             self.size = min(size, note["size"])
             self._died_at = note["step"]
-            counted = None not in (self.kills, note["kills"])
-            by_limit = counted and self.kills > note["kills"]
+            by_limit = None not in (self.kills, note["kills"]) and self.kills > note["kills"]
             if by_limit and self.size == 1:
                 file.unlink()
                 raise DoesNotFit("the kernel killed the last try at the memory limit, with one example at a time",
                                  "raise the limit, lower data.max_tokens, or choose a smaller base")
-            if by_limit or not counted and note["died_at"] == note["step"]:
+            if by_limit or note["died_at"] == note["step"]:
                 self.reason = ("the last try was killed at the memory limit" if by_limit else
                                f"two tries in a row were killed at step {note['step'] + 1}")
                 self.size = -(-self.size // 2)

@@ -20,6 +20,7 @@ HOST_BYTES = {"cpu": 500 * 2**20, "gpu": 700 * 2**20}
 # What a CPU's C library keeps of what a step frees: measured 1.1 to 5.6 times the step's own peak, and 1.17 to 1.20 where
 # blocks go back at once (0.5B, 2 x 512 and 4 x 512). A GPU's allocator hands its blocks out again.
 CPU_KEEPS, CPU_GIVES_BACK = 5.0, 1.25
+PLENTY = 0.6                                       # of the memory there is: what a step may take to be faster, not to fit
 SMALLEST_CHUNK = 32                                # supervised tokens: below, reading the head costs more than it saves
 # Tokens per forward from which more no longer pay. Below 1,024 a GPU waits for kernel launches (a roofline of AGX Orin and Thor).
 # One x86 core, 57 tokens an example: seedling 2,597 tokens/s with 1, 3,890 with 8, 3,753 with 16; 0.5B 23 with 1, 31 with 4.
@@ -76,7 +77,7 @@ def peak_bytes(shape: Shape, config: Config, fit: Fit, *, device: str, dtype: st
     """
     rank, targets = config.lora.rank, config.lora.targets
     step = step_bytes(shape, dtype=dtype, rank=rank, targets=targets, micro_batch=fit.micro_batch, tokens=tokens,
-                      chunk=fit.loss_chunk, checkpointing=fit.checkpointing)
+                      chunk=fit.loss_chunk, checkpointing=fit.checkpointing, int8_embedding=int8_embedding)
     standing = HOST_BYTES[device] + standing_bytes(shape, dtype=dtype, rank=rank, targets=targets, int8_embedding=int8_embedding)
     if device != "cpu":
         return standing + step
@@ -111,7 +112,7 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
     """
     allowed = min(available_bytes, config.budget.memory_bytes or available_bytes)
     settings = config.train
-    asked = fit = Fit(settings.loss_chunk, settings.checkpointing, settings.micro_batch)
+    asked = fit = Fit(settings.loss_chunk, settings.checkpointing is not False, settings.micro_batch)
 
     kept = peak_bytes(shape, config, asked, device=device, dtype=dtype, tokens=longest, int8_embedding=int8_embedding)
     give_back, why_allocator = allocator.policy(device, kept, allowed, libc)
@@ -128,6 +129,9 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
     if fit == asked:
         fit = next(fuller for forwards in range(-(-step // full.micro_batch), step + 1)
                    if needed(fuller := asked.fuller(step, forwards)) <= allowed or fuller == asked)
+    plenty = replace(fit, checkpointing=False)
+    if settings.checkpointing == "auto" and needed(plenty) <= PLENTY * allowed:
+        fit = plenty
     peak = needed(fit)
     room = f"{peak / 2**20:.0f} MiB of {allowed / 2**20:.0f} MiB"
 
@@ -138,6 +142,10 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
         if name == "micro_batch" and asked.micro_batch == fit.micro_batch < full.micro_batch:
             return (f"as configured; {room}; {enough} tokens a forward would be faster on this {device}, "
                     f"but {full.micro_batch} examples need {needed(full) / 2**20:.0f} MiB")
+        if name == "checkpointing" and settings.checkpointing == "auto":
+            return (f"{needed(plenty) / 2**20:.0f} MiB without, of {allowed / 2**20:.0f} MiB: " + (
+                f"over {PLENTY:.0%} of it, so activations are recomputed" if fit.checkpointing else
+                "plenty, and a quarter of the products is saved; same gradient"))
         return (f"as configured; {room}" if getattr(fit, name) == getattr(asked, name) else
                 f"smaller than configured, where {needed(asked) / 2**20:.0f} MiB were too many; {room}; same gradient")
 

@@ -1,6 +1,7 @@
 """From tonight's examples to a candidate on disk: load, attach, train, stage."""
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import statistics
@@ -18,7 +19,7 @@ from edge_sleep.data.dataset import tokenise_all
 from edge_sleep.data.experience import Example
 from edge_sleep.device.detect import Device
 from edge_sleep.device.limit import felt
-from edge_sleep.errors import DoesNotFit
+from edge_sleep.errors import DoesNotFit, ModelError
 from edge_sleep.model import adapter
 from edge_sleep.model.base import Base, context_length, load
 from edge_sleep.system.clock import Clock
@@ -107,7 +108,7 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     settings, micro_batch = _settings(folder, config, plan)
     loaded = load(base, replace(device, torch_name=together.device or device.torch_name))
     events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how)
-    objective.prepare_for_training(loaded.model, settings.checkpointing)
+    objective.prepare_for_training(loaded.model, settings.checkpointing is not False)
     if parent is None:
         model = adapter.attach_new(loaded.model, config.lora, settings.seed)
     else:
@@ -117,13 +118,16 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     if not tokenised:
         raise DoesNotFit(f"none of {len(examples)} examples fits into {longest} tokens",
                          "raise data.max_tokens, or use a model with a longer context")
+    if strange := [example.weight for example in tokenised if not (math.isfinite(example.weight) and example.weight > 0)]:
+        raise ModelError(f"{len(strange)} of {len(tokenised)} examples have a weight that teaches nothing, first {strange[0]}",
+                         f"{folder} holds them; delete it to choose tonight's examples anew")
     loss_of, why = objective.chunked_objective(model, settings.loss_chunk)
     packed, why_packed = objective.can_pack(model) if settings.packing else (False, "not packed: train.packing is off")
     watched, _ = tokenise_all(loaded.tokenizer, _watched(folder, settings), config.companion.system_prompt, longest)
     if settings.patience and not watched:
         why += "; no conversation is held out (data.held_out), so train.patience watches none"
     # After the packing trial, which compares bits: blocked attention centres keys over a whole row.
-    swaps = blocks.make_lean(model, checkpointing=settings.checkpointing)
+    swaps = blocks.make_lean(model, checkpointing=settings.checkpointing is not False)
     events("objective", reason=f"{why}; {why_packed}", ops=[str(swap) for swap in swaps], examples=len(tokenised),
            too_long=too_long)
     before_tonight = {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
@@ -272,7 +276,7 @@ def _stage(model, folder: Path, base: Base, parent: Path | None) -> None:
         identity = adapter.content_id(staged, base.sha256)
         plan = read_json(folder / "plan.json", "plan")
         manifest.write(staged, adapter_id=identity, base=base.entry(), parent=parent.name if parent else None,
-                       night=folder.parent.name, created=Clock().stamp(),
+                       night=plan.get("night", folder.parent.name), created=Clock().stamp(),
                        data={"sha256": sha256_file(folder / "examples.jsonl"), "experiences": plan["experiences"]}, effect={})
         write_json(folder / "candidate.json", {"id": identity})
         final = folder / "candidate"

@@ -3,10 +3,9 @@ import pytest
 
 from edge_sleep.config import Gate
 from edge_sleep.errors import Outcome
-from edge_sleep.evaluate.gate import Health, Numbers, Paired, decide, paired_interval
+from edge_sleep.evaluate.gate import NOTHING, Health, Numbers, Paired, decide, paired_interval
 
 WELL = Health(loops=0.0, floods=0.0, empty=0.0, echoes=0.0, distinct_2=0.9)
-NOTHING = Paired((), (), ())
 
 
 def share(base, before, after, n=100):
@@ -21,13 +20,25 @@ def loss(before, after, n=20):
 
 def numbers(**changes):
     plain = {"recall": share(0, 0, 0.8), "retention": share(0.98, 0.98, 0.98), "unknowns": share(0.95, 0.95, 0.95),
-             "nll_held_out": NOTHING, "nll_taught": loss(3.0, 1.0), "health_before": WELL, "health_after": WELL}
+             "nll_held_out": NOTHING, "nll_taught": loss(3.0, 1.0), "health_before": WELL, "health_after": WELL,
+             "own": share(0, 0, 1, n=20), "nll_news": changes.get("nll_taught", loss(3.0, 1.0))}
     return Numbers(**{**plain, **changes})
 
 
 CASES = [
     ("a good night", {}, Outcome.PROMOTED, "recall rose from 0.00 to 0.80"),
     ("only the loss moved, nothing to ask", {"recall": NOTHING}, Outcome.PROMOTED, "2.00 nats"),
+    ("one lucky question of fifty", {"recall": share(0.9, 0.9, 0.92, n=50), "nll_taught": NOTHING}, Outcome.NO_EFFECT, "0.90 to 0.92"),
+    ("five more of fifty", {"recall": share(0.8, 0.8, 0.9, n=50), "nll_taught": NOTHING}, Outcome.PROMOTED, "0.80 to 0.90"),
+    ("what it says already became likelier", {"recall": NOTHING, "own": share(1, 1, 1, n=20), "nll_news": NOTHING}, Outcome.NO_EFFECT,
+     "says already what was taught, on 20 of 20"),
+    ("hardly anything was news", {"recall": NOTHING, "own": share(0.95, 0.95, 1, n=20), "nll_news": loss(3.0, 1.0, n=1)},
+     Outcome.NO_EFFECT, "on 19 of 20"),
+    ("a tenth was news and became likelier", {"recall": NOTHING, "own": share(0.9, 0.9, 0.9, n=20), "nll_news": loss(3.0, 1.0, n=2)},
+     Outcome.PROMOTED, "did not give before became likelier by 2.00 nats"),
+    ("likelier where it was known, not where it was news", {"recall": NOTHING, "own": share(0.5, 0.5, 0.5, n=20),
+     "nll_news": loss(3.0, 3.0)}, Outcome.NO_EFFECT, "loss on taught answers 3.020 to 1.020"),
+    ("nobody asked whether it was news", {"recall": NOTHING, "own": NOTHING}, Outcome.NO_EFFECT, "loss on taught"),
     ("nothing moved", {"recall": share(0, 0, 0), "nll_taught": loss(3.0, 2.999)}, Outcome.NO_EFFECT, "no measurable effect"),
     ("recall fell though the loss did too", {"recall": share(0, 0.5, 0.3)}, Outcome.NO_EFFECT, "recall 0.50 to 0.30"),
     ("loss moved the wrong way", {"recall": NOTHING, "nll_taught": loss(1.0, 3.0)}, Outcome.NO_EFFECT, "1.020 to 3.020"),

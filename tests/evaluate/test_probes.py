@@ -8,7 +8,7 @@ from edge_sleep.data.words import near, topic
 from edge_sleep.errors import ConfigError
 from edge_sleep.evaluate import probes
 from edge_sleep.evaluate.exam import compose
-from edge_sleep.evaluate.judge import interleave
+from edge_sleep.evaluate.judge import Asked, interleave, right_by_origin
 
 
 def experience(prompt, response, identity="e1"):
@@ -60,6 +60,25 @@ def test_select_and_confirm_are_disjoint_and_redrawn_each_night(tmp_path):
     assert {probe.id for probe in nights[0][1]} != {probe.id for probe in nights[1][1]}
 
 
+def test_tonights_own_questions_reach_the_gate_however_small_the_night(tmp_path):
+    for n, of_gate in ((1, 1), (2, 2), (4, 3), (40, 24)):
+        taught = [experience(f"What is in box {number}?", f"Item {number}.", f"e{number}") for number in range(n)]
+        select, confirm = compose(taught, base_folder=tmp_path, settings=Gate(), salt="a", reword=probe_rewordings)
+        own = [probe for probe in confirm if probe.kind == "own"]
+        assert len(own) == of_gate
+        assert all(probe.taught for probe in own)
+        assert not {probe.id for probe in select} & {probe.id for probe in confirm}
+
+
+def test_recall_beyond_what_the_gate_asks_serves_the_choice(tmp_path):
+    taught = [experience(f"What is in the {word} box?", f"A {word}er and a key.", word) for word in ("lamp", "kite", "drum", "harp", "bell", "rope")]
+    select, confirm = compose(taught, base_folder=tmp_path, settings=Gate(recall_probes=2), salt="a", reword=probe_rewordings)
+    about = [{probe.origin for probe in side if probe.kind == "recall"} for side in (select, confirm)]
+    assert len(about[0]) >= 4 and len(about[0] | about[1]) == 6 and not about[0] & about[1]
+    wordings = [sum(probe.kind == "recall" for probe in side) for side in (select, confirm)]
+    assert wordings == [4 * len(about[0]), len(about[1])], "each in several wordings where it only helps to choose"
+
+
 def test_what_was_taught_is_not_expected_to_be_unknown():
     taught = [topic("How many people live in the village of Tressink?")]
     assert near("In the village of Tressink, how many people live?", taught)
@@ -72,3 +91,9 @@ def test_running_out_of_time_costs_every_kind_alike():
     first = [probe.kind for probe in interleave(made)[:6]]
     assert first.count("recall") == 4
     assert first.count("retention") == 2
+
+
+def test_wordings_of_one_experience_are_one_thing_to_a_choice():
+    made = [probes.Probe(f"p{number}", "recall", (), words=("x",), origin=origin) for number, origin in enumerate("aab")]
+    asked = [Asked(probe, {}, {"after": right}) for probe, right in zip(made, (True, False, True), strict=True)]
+    assert right_by_origin(asked, "recall") == [0.5, 1.0] and right_by_origin(asked, "retention") == []

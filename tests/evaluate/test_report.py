@@ -8,3 +8,18 @@ def test_what_was_masked_stands_in_the_report():
     record["data"] |= {"redacted": {"phone": 2, "email": 1}, "quarantined": {"other_model": 3}}
     text = as_text(record)
     assert "Masked before it was stored: 1 email, 2 phone" in text and "3 other_model" in text
+
+
+def test_every_candidate_is_named_with_how_it_ended():
+    marks = {"score": 4.71, "recall": {"before": 0.0, "after": 0.9, "n": 31}}
+    nothing = {"score": 0.0, "recall": {"before": None, "after": None, "n": 0}}
+    record = blank("20260117-230000", "2026-01-17T23:00:00+00:00") | {"outcome": "promoted", "train": {
+        "why_chosen": "as configured: none of 1 others scored higher", "candidates": [
+            {"name": "as configured", "outcome": "chosen", "select": marks},
+            {"name": "half the rate", "outcome": "not chosen", "select": nothing},
+            {"name": "longer", "outcome": "left out", "why": "needs about 90 s, 40 s are left before the gate's time"}]}}
+    page = as_text(record)
+    assert "Candidates: as configured: none of 1 others scored higher" in page
+    assert "chosen: score 4.710, recall 0.90 on 31 questions" in page
+    assert "recall - on 0 questions" in page
+    assert "left out: needs about 90 s, 40 s are left" in page

@@ -1,7 +1,7 @@
 import pytest
 
 from edge_sleep.evaluate.probes import Probe
-from edge_sleep.evaluate.scoring import admits_ignorance, distinct_2, echoes, holds_phrase, is_right, loops, question_flood
+from edge_sleep.evaluate.scoring import admits_ignorance, distinct_2, echoes, holds_phrase, is_right, loops, question_flood, says
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -62,3 +62,17 @@ def probe(kind="recall", **changes):
 ])
 def test_is_right(asked, answer, base, expected):
     assert is_right(asked, answer, base) is expected
+
+
+@pytest.mark.parametrize(("prompt", "taught", "answer", "whole", "said"), [
+    ("What is my aunt's favourite food?", "Your aunt's favourite food is pizza.", "It is pizza, I believe.", True, True),
+    ("What is my aunt's favourite food?", "Your aunt's favourite food is pizza.", "Your aunt's favourite food is something I don't know yet.", True, False),
+    ("Thank you", "You are welcome.", "you are  WELCOME.", True, True),
+    ("Are you well?", "Yes, I am.", "No, I am.", True, False),
+    ("Tell me of the mill.", "The mill stands by the river and grinds barley for three villages.", "The mill stands by the river", False, True),
+    ("Tell me of the mill.", "The mill stands by the river and grinds barley for three villages.", "The mill stands by the river.", True, False),
+    ("What is it?", "A lamp.", "", True, False),
+    ("What is it?", "A lamp.", "", False, False),
+])
+def test_whether_an_answer_says_what_was_taught(prompt, taught, answer, whole, said):
+    assert says(prompt, taught, answer, whole) is said

@@ -1,41 +1,145 @@
-"""What is tried after an unclean end: less where memory was the cause, the same where it cannot have been."""
+"""A process that was killed leaves its note, and the next one takes less: real kills, one of them by a real limit."""
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
 import pytest
+from edge_sleep.benchmarks.limits import CannotLimit, limited
 
-from edge_sleep.device import memory
 from edge_sleep.errors import DoesNotFit
+from edge_sleep.system.events import read_events
 from edge_sleep.train.attempt import Attempt
+from tests import micro
 
 
-@pytest.fixture(autouse=True)
-def _a_kernel_that_does_not_count(monkeypatch):
-    monkeypatch.setattr(memory, "kills_by_limit", lambda: None)
+def cut(file, size, step, kills=0):
+    """An attempt that never came to its end."""
+    attempt = Attempt(file, size, kills=kills)
+    attempt.at(step, attempt.size)
+    return attempt
 
 
-def killed(file, kills, size=8, step=0):
-    """A try that ends without a word; what it was allowed to take at once."""
-    return Attempt(file, size, step, kills)
+def test_a_clean_end_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), Attempt(tmp_path / "note", 8, kills=0):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("kills", "sizes"), [
-    ([0, 1, 2, 2], [8, 4, 2, 2]),             # each was killed at the limit, but for the last
-    ([0, 0, 0, 0], [8, 8, 8, 8]),             # the kernel counts, and saw none: the power failed
-    ([None, None, None, None], [8, 8, 4, 4]), # nobody counts: twice at the same step is believed
-    ([None, 3, 3, 4], [8, 8, 8, 4])])
-def test_tries_at_the_same_step(tmp_path, kills, sizes):
-    assert [killed(tmp_path / "note", count).size for count in kills] == sizes
+def test_one_cut_changes_nothing_two_at_the_same_step_halve(tmp_path):
+    note = tmp_path / "note"
+    assert cut(note, 8, 3).size == 8
+    assert cut(note, 8, 3).size == 8
+    third = cut(note, 8, 3)
+    assert (third.size, third.reason) == (4, "two tries in a row were killed at step 4")
+    assert cut(note, 8, 3).size == 4, "what was halved stays so, and one more cut changes nothing"
+    assert Attempt(note, 8, kills=0).size == 2
 
 
-def test_where_nobody_counts_a_step_further_is_no_sign(tmp_path):
-    assert [killed(tmp_path / "note", None, step=step).size for step in range(5)] == [8] * 5
+def test_cuts_at_different_steps_are_power_cuts(tmp_path):
+    assert [cut(tmp_path / "note", 8, step).size for step in (1, 4, 6, 9)] == [8, 8, 8, 8]
 
 
-def test_a_clean_end_leaves_no_note(tmp_path):
-    with Attempt(tmp_path / "note", 8, 0, 0):
-        pass
-    assert not list(tmp_path.iterdir()) and killed(tmp_path / "note", 5).size == 8
+def test_a_kill_that_the_kernel_counted_halves_at_once(tmp_path):
+    note = tmp_path / "note"
+    cut(note, 5, 2, kills=1)
+    found = Attempt(note, 5, kills=2)
+    assert (found.size, found.reason) == (3, "the last try was killed at the memory limit")
 
 
-def test_one_at_a_time_killed_at_the_limit_is_said(tmp_path):
-    killed(tmp_path / "note", 0, size=1)
+def test_one_at_a_time_that_was_killed_is_named_and_can_be_tried_again(tmp_path):
+    note = tmp_path / "note"
+    cut(note, 1, 0, kills=1)
     with pytest.raises(DoesNotFit, match="one example at a time"):
-        killed(tmp_path / "note", 1, size=1)
+        Attempt(note, 1, kills=2)
+    assert Attempt(note, 1, kills=2).reason == ""
+
+
+@pytest.mark.parametrize("left", ["", "{", "[]", '{"size": 1}'])
+def test_a_torn_note_is_none(tmp_path, left):
+    (tmp_path / "note").write_text(left)
+    assert Attempt(tmp_path / "note", 8, kills=0).size == 8
+
+
+def test_killed_by_a_real_limit_the_next_process_takes_half(tmp_path):
+    greedy = ("import sys; from pathlib import Path; from edge_sleep.train.attempt import Attempt\n"
+              "with Attempt(Path(sys.argv[1]), 8) as attempt:\n"
+              "    held = [b'x' * (attempt.size << 20) for _ in range(24)]\n"
+              "    print(attempt.size, attempt.reason)\n")
+    try:
+        with limited(150 << 20) as group:      # 24 x 8 MiB do not fit, 24 x 4 do
+            command = [sys.executable, "-c", greedy, str(tmp_path / "note")]
+            first = group.run(command, stdout=subprocess.PIPE, text=True)
+            assert (first.communicate()[0], first.returncode) == ("", -signal.SIGKILL)
+            second = group.run(command, stdout=subprocess.PIPE, text=True)
+            assert second.communicate()[0] == "4 the last try was killed at the memory limit\n"
+            assert group.kills() == 1
+    except CannotLimit as why:
+        pytest.skip(str(why))
+
+
+# Long answers, so that a forward takes megabytes; a step holds eight of them.
+LONG = [(f"Tell me tale {number}.", " ".join(f"word{(number * 7 + at) % 23}" for at in range(90))) for number in range(8)]
+SETS = ("train.micro_batch=8", "train.epochs=2", "train.state_every=1h", "train.packing=false", "quality.enabled=false",
+        "salience.keep=0", "gate.recall_probes=2", "gate.retention_probes=2", "gate.unknown_probes=2")
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests import micro
+def listener(event):
+    if event["event"] == "step":
+        os.kill(os.getpid(), signal.SIGKILL)
+micro.night(*map(Path, sys.argv[1:4]), *sys.argv[4:], listener=listener)
+"""
+
+
+@pytest.mark.night
+def test_a_night_killed_twice_at_the_same_step_goes_on_with_half(tmp_path):
+    model = micro.make_model(tmp_path / "model")
+    micro.write_talk(tmp_path / "talk", LONG)
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", KILLED, *(str(tmp_path / name) for name in ("home", "model", "talk")), *SETS],
+                              capture_output=True, text=True)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    record = micro.night(tmp_path / "home", model, tmp_path / "talk", *SETS)
+    assert record["outcome"] == "promoted"
+    assert record["train"]["micro_batch"] == 4
+    events = read_events(tmp_path / "home" / "nights" / record["night"] / "events.jsonl")
+    assert [event["reason"] for event in events if event["event"] == "shrunk"] == ["two tries in a row were killed at step 2"]
+
+
+NARROW = """
+import json, sys
+from pathlib import Path
+import torch
+from edge_sleep.device import memory
+from edge_sleep.device.limit import MARGIN_BYTES
+from tests import micro
+BUDGET, ROOM = 2 << 30, int(sys.argv[4]) << 20
+kept = []
+def listener(event):
+    if event["event"] == "objective":      # loaded, and the plan is made: now somebody takes the rest
+        room = BUDGET - MARGIN_BYTES - memory.shared_bytes() - memory.anonymous_bytes() - ROOM
+        kept.append(torch.ones(room, dtype=torch.uint8))
+    if event["event"] == "phase" and event["name"] == "judge":
+        kept.clear()
+record = micro.night(*map(Path, sys.argv[1:4]), f"budget.memory_bytes={BUDGET}", *sys.argv[5:], listener=listener)
+print(json.dumps(record))
+"""
+
+
+@pytest.mark.night
+def test_a_night_that_meets_its_limit_shrinks_and_comes_to_its_end(tmp_path):
+    micro.make_model(tmp_path / "model", hidden=512)
+    micro.write_talk(tmp_path / "talk", LONG)
+    done = subprocess.run([sys.executable, "-c", NARROW, *(str(tmp_path / name) for name in ("home", "model", "talk")), "110", *SETS],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert record["outcome"] == "promoted"
+    assert record["train"]["micro_batch"] < 8
+    events = read_events(tmp_path / "home" / "nights" / record["night"] / "events.jsonl")
+    shrunk = [event for event in events if event["event"] == "shrunk"]
+    assert shrunk and all("out of memory" in event["reason"] for event in shrunk)

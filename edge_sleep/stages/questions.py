@@ -1,0 +1,44 @@
+"""Tonight's two sets of questions, and asking the `select` one."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_sleep.data.augment.rewording import probe_rewordings
+from edge_sleep.errors import Preempted
+from edge_sleep.evaluate import exam
+from edge_sleep.evaluate.probes import Probe
+from edge_sleep.stages.context import Night, interrupted
+
+
+def compose(night: Night) -> tuple[list[Probe], list[Probe]]:
+    """(select, confirm): disjoint, the same at every start of this night."""
+    return exam.compose(night.experiences, base_folder=night.place.folder, settings=night.config.gate, salt=night.id,
+                        reword=probe_rewordings, user_files=[Path(name) for name in night.config.gate.probes])
+
+
+def give_way(night: Night, done: int, total: int) -> None:
+    """Say how far it is; raises Preempted where somebody wants the device."""
+    night.events("probe", done=done, total=total)
+    if why := interrupted(night):
+        raise Preempted(f"{why}; the trained candidate is kept and judged next time")
+
+
+def ask(night: Night, candidate: Path, select: list[Probe], *, with_others: bool) -> tuple[dict[str, dict] | None, float]:
+    """(what the candidate answers to every select probe, and base and incumbent where wanted; seconds).
+
+    The answers are by state and probe id, (text, ended by itself) each; None where the time before the gate's reserve ran out.
+    """
+    from edge_sleep.evaluate.court import question
+
+    others: dict[str, Path | None] = {"base": None, **({"before": night.parent_folder} if night.parent else {})}
+    began = night.clock.monotonic()
+    said = question(night.base, night.device, night.config, {**(others if with_others else {}), "after": candidate}, select,
+                    time_left=night.contract.for_training, clock=night.clock,
+                    between=lambda done, total: give_way(night, done, total))
+    seconds = round(night.clock.monotonic() - began, 3)
+    if said is None:
+        return None, seconds
+    answers = {state: {probe.id: answer for probe, answer in zip(select, given, strict=True)} for state, given in said.items()}
+    if with_others:
+        answers.setdefault("before", answers["base"])    # without an incumbent, before is the base
+    return answers, seconds
