@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edge_sleep.ops import sizes
 from edge_sleep.ops.int8 import Int8Head, quantise_rows
-from edge_sleep.ops.loss import TILE, DenseHead, Head, logits_of
+from edge_sleep.ops.loss import DenseHead, Head, logits_of
 
 # Fewer rows than this are multiplied by PyTorch's own int8 product: 19 ms for one row of the 0.5B head on one x86 core, where
 # tiles take 58 and the full head 47; from 32 rows on it is the slower way.
@@ -58,8 +59,7 @@ class Int8Output(nn.Module):
         else:
             head = self.table.head()
             logits = flat.new_empty(len(flat), head.vocabulary)
-            for begin in range(0, head.vocabulary, TILE):
-                end = min(begin + TILE, head.vocabulary)
+            for begin, end in sizes.tiles(head.vocabulary):
                 logits[:, begin:end] = logits_of(flat, head, begin, end)
         return logits.view(*hidden.shape[:-1], -1)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_sleep.errors import IntegrityError, ModelError, StorageError
 from edge_sleep.model import tensors
+from edge_sleep.ops import sizes
 from edge_sleep.system.files import TEMPORARY, fsync_folder, read_json, storage_errors, write_json
 
 if TYPE_CHECKING:
@@ -157,12 +158,11 @@ def _by_rows(file: tensors.TensorFile, name: str) -> tuple[Any, Any]:
     import torch
 
     from edge_sleep.ops.int8 import quantise_rows
-    from edge_sleep.ops.loss import TILE
 
     count = file.entries[name]["shape"][0]
     parts = []
-    for begin in range(0, count, TILE):
-        rows = file.read(name, rows=slice(begin, begin + TILE))
+    for begin, end in sizes.tiles(count):
+        rows = file.read(name, rows=slice(begin, end))
         _finite(file, name, rows)
         parts.append(quantise_rows(rows))
     return torch.cat([values for values, _ in parts]), torch.cat([scales for _, scales in parts])

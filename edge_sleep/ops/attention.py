@@ -14,29 +14,31 @@ import math
 import torch
 from torch import Tensor
 
-# Queries at a time: at 512 keys and 14 heads the scores of a block are 2 MiB in bfloat16, and stay in the cache.
-BLOCK = 128
+from edge_sleep.ops import sizes
 
 
 class _BlockedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(context, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    def forward(context, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, keep: bool) -> Tensor:
         batch, heads, length, size = query.shape
         out = query.new_empty(batch, length, heads, size)
         scaled = _centred(key) * scale
         later = _later(query)
+        kept: list[Tensor] = []
         for row in range(batch):
-            for start, end in _blocks(length):
+            for start, end in sizes.blocks(length):
                 chances = _probabilities(query, scaled, mask, later, row, start, end)
                 found = torch.bmm(chances, value[row, :, :end])
                 out[row, start:end] = found.view(heads, end - start, size).transpose(0, 1)
-        context.save_for_backward(query, key, value, mask, out)
+                if keep:
+                    kept.append(chances)
+        context.save_for_backward(query, key, value, mask, out, *kept)
         context.scale = scale
         return out
 
     @staticmethod
     def backward(context, upstream: Tensor):
-        query, key, value, mask, out = context.saved_tensors
+        query, key, value, mask, out, *kept = context.saved_tensors
         batch, heads, length, size = query.shape
         groups = key.shape[1]
         wide = torch.promote_types(query.dtype, torch.float32)
@@ -46,8 +48,9 @@ class _BlockedAttention(torch.autograd.Function):
         of_key, of_value = torch.empty_like(key), torch.empty_like(value)
         for row in range(batch):
             key_sum, value_sum = (torch.zeros(groups, length, size, dtype=wide, device=query.device) for _ in range(2))
-            for start, end in _blocks(length):
-                chances = _probabilities(query, scaled, mask, later, row, start, end)
+            for number, (start, end) in enumerate(sizes.blocks(length)):
+                chances = (kept[row * len(sizes.blocks(length)) + number] if kept else
+                           _probabilities(query, scaled, mask, later, row, start, end))
                 given = upstream[row, start:end].transpose(0, 1).reshape(groups, -1, size)
                 along = (given * out[row, start:end].transpose(0, 1).reshape(groups, -1, size)).sum(-1, keepdim=True, dtype=wide)
                 value_sum[:, :end] += torch.bmm(chances.transpose(1, 2), given)
@@ -56,7 +59,7 @@ class _BlockedAttention(torch.autograd.Function):
                 asked = query[row, :, start:end].reshape(groups, -1, size)
                 key_sum[:, :end] += torch.bmm(of_scores.transpose(1, 2), asked)
             of_key[row], of_value[row] = key_sum.mul_(context.scale), value_sum
-        return of_query, of_key, of_value, None, None
+        return of_query, of_key, of_value, None, None, None
 
 
 def _centred(key: Tensor) -> Tensor:
@@ -68,13 +71,9 @@ def _centred(key: Tensor) -> Tensor:
     return key - key.mean(dim=2, keepdim=True)
 
 
-def _blocks(length: int) -> list[tuple[int, int]]:
-    return [(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
-
-
 def _later(query: Tensor) -> Tensor:
-    """[BLOCK, BLOCK] bool: which keys of a block lie after each of its queries."""
-    return torch.ones(BLOCK, BLOCK, dtype=torch.bool, device=query.device).triu_(1)
+    """[BLOCK, BLOCK] to add to scores: minus infinity where a key of a block lies after the query."""
+    return torch.full((sizes.BLOCK, sizes.BLOCK), -math.inf, dtype=query.dtype, device=query.device).triu_(1)
 
 
 def _probabilities(query: Tensor, key: Tensor, mask: Tensor | None, later: Tensor, row: int, start: int, end: int) -> Tensor:
@@ -82,20 +81,26 @@ def _probabilities(query: Tensor, key: Tensor, mask: Tensor | None, later: Tenso
     heads, groups, count = query.shape[1], key.shape[1], end - start
     scores = torch.bmm(query[row, :, start:end].reshape(groups, -1, query.shape[3]), key[row, :, :end].transpose(1, 2))
     by_head = scores.view(heads, count, end)
+    # Added, not filled in: the same for a CPU at a quarter of the time.
     if mask is None:
-        by_head[:, :, start:].masked_fill_(later[:count, :count], -math.inf)
+        by_head[:, :, start:].add_(later[:count, :count])
     else:
-        by_head.masked_fill_(~mask[row, :, start:end, :end], -math.inf)
+        unseen = ~mask[row, :, start:end, :end]
+        by_head.add_(torch.zeros_like(unseen, dtype=scores.dtype).masked_fill_(unseen, -math.inf))
     return torch.softmax(scores, dim=-1)
 
 
-def blocked_attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, scale: float) -> Tensor:
+def blocked_attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, scale: float,
+                      keep: bool = False) -> Tensor:
     """Causal attention [B, T, H, D] of query [B, H, T, D] over key, value [B, G, T, D]; H is a multiple of G.
 
     mask [B, 1, T, T] bool says which keys each query may see, causality included (every query at least one key);
-    None is causality alone. Differentiable in query, key and value. Scores are rounded to the inputs' type.
+    None is causality alone. keep: hold the probabilities until the backward pass where they are few (sizes.KEPT_BYTES), as is
+    right where blocks are recomputed. Differentiable in query, key and value. Scores are rounded to the inputs' type.
     """
-    return _BlockedAttention.apply(query, key, value, mask, scale)
+    batch, heads, length, _ = query.shape
+    few = sizes.kept_bytes(batch, heads, length, query.element_size()) > 0
+    return _BlockedAttention.apply(query, key, value, mask, scale, keep and few)
 
 
 def reference_attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None = None, scale: float) -> Tensor:

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-ROWS_BYTES = 1 << 20               # of float32 work at a time
+from edge_sleep.ops import sizes
 
 
 def _rows(tensor: Tensor) -> Iterator[slice]:
     count, width = tensor.shape
-    size = max(1, ROWS_BYTES // (4 * width)) if tensor.device.type == "cpu" else count
+    size = max(1, sizes.ROWS_BYTES // (4 * width)) if tensor.device.type == "cpu" else count
     for start in range(0, count, size):
         yield slice(start, start + size)
 
@@ -31,10 +31,11 @@ class _RmsNorm(torch.autograd.Function):
         wide = torch.promote_types(x.dtype, torch.float32)
         out, inverse = torch.empty_like(flat), flat.new_empty(len(flat), 1, dtype=wide)
         for part in _rows(flat):
-            values = flat[part].to(wide)
-            torch.rsqrt(values.square().mean(-1, keepdim=True) + epsilon, out=inverse[part])
+            values = flat[part].to(wide, copy=True)
+            length = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
+            torch.rsqrt(length.square_().div_(x.shape[-1]).add_(epsilon), out=inverse[part])
             # Rounded before the weight, as the models of transformers do it.
-            out[part] = (values * inverse[part]).to(x.dtype) * weight
+            torch.mul(values.mul_(inverse[part]).to(x.dtype), weight, out=out[part])
         context.save_for_backward(x, weight, inverse)
         return out.view_as(x)
 
@@ -44,9 +45,10 @@ class _RmsNorm(torch.autograd.Function):
         flat, given = x.reshape(-1, x.shape[-1]), upstream.reshape(-1, x.shape[-1])
         wide, of_x = inverse.dtype, torch.empty_like(flat)
         for part in _rows(flat):
-            normed = flat[part].to(wide) * inverse[part]
+            normed = flat[part].to(wide, copy=True).mul_(inverse[part])
             along = (given[part] * weight).to(wide)
-            of_x[part] = along.addcmul_(normed, (along * normed).mean(-1, keepdim=True), value=-1).mul_(inverse[part])
+            share = torch.linalg.vecdot(along, normed)[:, None].div_(x.shape[-1])
+            of_x[part] = along.addcmul_(normed, share, value=-1).mul_(inverse[part])
         return of_x.view_as(x), None, None
 
 

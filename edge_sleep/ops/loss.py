@@ -9,16 +9,13 @@ float32 is one tile wide. The math, and who else does it: kernels/linear_cross_e
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Columns of the vocabulary at a time: 128 rows of them in float32 are 2 MiB, and a matrix product of this size runs at
-# full speed (measured: 4,096 to 16,384 within 5 % on two x86 cores).
-TILE = 4096
+from edge_sleep.ops import sizes
 
 
 class Head(Protocol):
@@ -59,11 +56,6 @@ class DenseHead:
         return self.weight[ids]
 
 
-def _tiles(vocabulary: int) -> Iterator[tuple[int, int]]:
-    for begin in range(0, vocabulary, TILE):
-        yield begin, min(begin + TILE, vocabulary)
-
-
 def logits_of(hidden: Tensor, head: Head, begin: int, end: int, out: Tensor | None = None) -> Tensor:
     """Logits [N, end - begin] of hidden states [N, H] for a part of the vocabulary, in their type."""
     logits = torch.mm(hidden, head.rows(begin, end).t(), out=out)
@@ -82,7 +74,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         # Made once and used by every chunk: fresh pages cost a CPU more than the arithmetic on them.
         most = min(chunk, len(hidden))
         store = hidden.new_empty(most * head.vocabulary)
-        scratch = hidden.new_empty(most * min(TILE, head.vocabulary), dtype=wide)
+        scratch = hidden.new_empty(most * min(sizes.TILE, head.vocabulary), dtype=wide)
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
             scale = weights[part].to(wide) / denominator
@@ -109,7 +101,7 @@ def _exponentials(hidden: Tensor, head: Head, targets: Tensor, store: Tensor,
     tiles, largest = [], []
     top = scratch.new_full((count, 1), -torch.inf)
     total, chosen = torch.zeros_like(top), torch.zeros_like(top)
-    for begin, end in _tiles(head.vocabulary):
+    for begin, end in sizes.tiles(head.vocabulary):
         tile = store[count * begin:count * end].view(count, end - begin)
         logits_of(hidden, head, begin, end, out=tile)
         index, inside = _within(targets, begin, end)
@@ -128,7 +120,7 @@ def _gradient(tiles: list[Tensor], largest: list[Tensor], total: Tensor, chosen:
               head: Head) -> Tensor:
     """dL/dh [N, H] of a chunk, in the type of `total`."""
     gradient: Tensor | float = 0.0
-    for (begin, end), tile, top in zip(_tiles(head.vocabulary), tiles, largest, strict=True):
+    for (begin, end), tile, top in zip(sizes.tiles(head.vocabulary), tiles, largest, strict=True):
         index, inside = _within(targets, begin, end)
         tile.scatter_(1, index, tile.gather(1, index).masked_fill(inside, 0.0))
         of_rows = head.scale(begin, end)
@@ -165,7 +157,7 @@ def token_losses(hidden: Tensor, head: Head, targets: Tensor, chunk: int) -> Ten
         return hidden.new_empty(0, dtype=torch.float32)
     most = min(chunk, len(hidden))
     store = hidden.new_empty(most * head.vocabulary)
-    scratch = hidden.new_empty(most * min(TILE, head.vocabulary), dtype=torch.promote_types(hidden.dtype, torch.float32))
+    scratch = hidden.new_empty(most * min(sizes.TILE, head.vocabulary), dtype=torch.promote_types(hidden.dtype, torch.float32))
     losses = []
     for start in range(0, len(hidden), chunk):
         part = slice(start, start + chunk)

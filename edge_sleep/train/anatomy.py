@@ -6,11 +6,11 @@ were held against the allocator's measured peak in some fifty configurations (te
 from __future__ import annotations
 
 from edge_sleep.model.shape import Shape
+from edge_sleep.ops.sizes import TILE, kept_bytes
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)          # 4 bits, one byte per 64 weights (double quant), its scale
 ELEMENT = {"float32": 4, "bfloat16": 2, "float16": 2}
 _PER_LINEAR = 1400                                 # code tables and shapes of one 4-bit layer
-TILE_COLUMNS = 4096                                # of the vocabulary at a time (ops/loss.py; held equal by a test)
 def chosen(shape: Shape, targets: str) -> list[str]:
     """The linear layers of a block that get an adapter."""
     return list(shape.linears) if targets == "all-linear" else [
@@ -46,8 +46,8 @@ def step_bytes(shape: Shape, *, dtype: str, rank: int, targets: str, micro_batch
     element, rows = ELEMENT[dtype], micro_batch * tokens
     kept = rows * kept_per_token(shape, dtype=dtype, rank=rank, targets=targets)
     hidden, wide = (rows * width * element for width in (shape.hidden, shape.intermediate))
-    head = (min(chunk, rows) * (shape.vocabulary * element + TILE_COLUMNS * 4)
-            + (TILE_COLUMNS * shape.hidden * element if int8_embedding else 0) + 4 * hidden)
+    head = (min(chunk, rows) * (shape.vocabulary * element + TILE * 4)
+            + (TILE * shape.hidden * element if int8_embedding else 0) + 4 * hidden)
     gradients = 4 * shape.adapter_parameters(rank, targets) * (shape.layers - 1) / shape.layers
     largest = shape.hidden * shape.intermediate * element
     if not checkpointing:
@@ -56,7 +56,8 @@ def step_bytes(shape: Shape, *, dtype: str, rank: int, targets: str, micro_batch
     # Every linear weight of a block but the last is held readable from the recomputation to its backward pass.
     weights = element * (shape.linear_parameters / shape.layers - shape.hidden * shape.intermediate)
     inputs = shape.layers * hidden
-    return int(max(inputs + head, kept + weights + 2 * wide + 2 * hidden + max(inputs, gradients + hidden)))
+    chances = kept_bytes(micro_batch, shape.heads, tokens, element)
+    return int(max(inputs + head, kept + chances + weights + 2 * wide + 2 * hidden + max(inputs, gradients + hidden)))
 
 
 def kept_by_judging(shape: Shape, *, dtype: str, rows: int) -> int:

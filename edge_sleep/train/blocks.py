@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from edge_sleep.ops import registry
@@ -39,7 +40,8 @@ def make_lean(model: Any, *, checkpointing: bool) -> list[Swap]:
     gated = [module for module in model.modules() if _is_gated(module)]
     ends = {id(module.down_proj) for module in gated}
     spoken = _speak(model)
-    swaps = [_norms(model, site), _gates(gated, site), *_linears(model, site, ends, checkpointing), _attention(model, site)]
+    swaps = [_norms(model, site), _gates(gated, site), *_linears(model, site, ends, checkpointing),
+             _attention(model, site, checkpointing)]
     off = ((_speak(model) - spoken).norm() / spoken.norm()).item()
     if off <= _WHOLE[site.dtype]:
         return swaps
@@ -72,7 +74,7 @@ def _put_back(model: Any) -> None:
     for module in model.modules():
         module.__dict__.pop("forward", None)
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if causal.config._attn_implementation == ATTENTION:
+    if causal.config._attn_implementation.startswith(ATTENTION):
         causal.set_attn_implementation("sdpa")
 
 
@@ -203,7 +205,7 @@ def _frozen_forward(layer: Any, alone: Callable, keep: bool) -> Callable:
     return lambda x: alone(x, layer.weight, layer.bias, keep=keep)
 
 
-def _attention(model: Any, site: registry.Site) -> Swap:
+def _attention(model: Any, site: registry.Site, checkpointing: bool) -> Swap:
     choice = registry.choose("attention", site)
     if not choice.own:
         return Swap("attention", 0, choice.reason)
@@ -213,15 +215,16 @@ def _attention(model: Any, site: registry.Site) -> Swap:
     config = model.config
     if config._attn_implementation != "sdpa":
         return Swap("attention", 0, f"this model asks for {config._attn_implementation}")
-    AttentionInterface.register(ATTENTION, _attend)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+    name = ATTENTION + ("_keeping" if checkpointing else "")
+    AttentionInterface.register(name, partial(_attend, keep=checkpointing))
+    AttentionMaskInterface.register(name, sdpa_mask)
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    causal.set_attn_implementation(ATTENTION)
+    causal.set_attn_implementation(name)
     return Swap("attention", config.num_hidden_layers, choice.reason)
 
 
 def _attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None,
-            dropout: float = 0.0, **options: Any) -> tuple[Any, None]:
+            dropout: float = 0.0, keep: bool = False, **options: Any) -> tuple[Any, None]:
     """Attention as transformers calls it; what the blocks do not know goes on to sdpa."""
     import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -234,7 +237,7 @@ def _attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, 
     if not plain or not known or strange:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return blocked_attention(query, key, value, mask=attention_mask, scale=scale), None
+    return blocked_attention(query, key, value, mask=attention_mask, scale=scale, keep=keep), None
 
 
 def _dice(like: Any) -> Any:

@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from edge_sleep.ops import attention
+from edge_sleep.ops import sizes
 from edge_sleep.ops.attention import blocked_attention, reference_attention
 
 # The same float32 sums in another order; keys are centred first, which cancels in exact arithmetic only.
@@ -25,11 +25,12 @@ def packed_mask(batch, length, at):
 @pytest.mark.parametrize(("batch", "heads", "groups", "length", "size"),
                          [(1, 2, 1, 1, 4), (2, 4, 2, 37, 8), (1, 6, 2, 129, 16), (2, 3, 3, 300, 8), (1, 14, 2, 256, 64)])
 @pytest.mark.parametrize("packed", [False, True])
-def test_equals_all_scores_at_once(batch, heads, groups, length, size, packed):
+@pytest.mark.parametrize("keep", [False, True])
+def test_equals_all_scores_at_once(batch, heads, groups, length, size, packed, keep):
     mask = packed_mask(batch, length, max(1, length // 3)) if packed else None
     ours, theirs = inputs(batch, heads, groups, length, size), inputs(batch, heads, groups, length, size)
     scale = size ** -0.5
-    out = blocked_attention(*ours, mask=mask, scale=scale)
+    out = blocked_attention(*ours, mask=mask, scale=scale, keep=keep)
     want = reference_attention(*theirs, mask=mask, scale=scale)
     torch.testing.assert_close(out, want, **TOLERANCE)
     given = torch.randn(want.shape, generator=torch.Generator().manual_seed(1))
@@ -42,7 +43,7 @@ def test_equals_all_scores_at_once(batch, heads, groups, length, size, packed):
 def test_blocks_of_any_size_give_the_same(monkeypatch):
     found = []
     for block in (16, 50, 4096):
-        monkeypatch.setattr(attention, "BLOCK", block)
+        monkeypatch.setattr(sizes, "BLOCK", block)
         found.append(blocked_attention(*inputs(1, 4, 2, 100, 8), scale=0.3))
     torch.testing.assert_close(found[0], found[2], **TOLERANCE)
     torch.testing.assert_close(found[1], found[2], **TOLERANCE)
@@ -69,3 +70,8 @@ def test_large_key_biases_do_not_drown_in_bfloat16():
     naive = reference_attention(*rounded, scale=0.25).float()
     assert (naive - rounded_want).norm() > 2 * (got - rounded_want).norm()
     assert want.shape == got.shape
+
+
+def test_probabilities_are_kept_where_they_are_few():
+    assert sizes.kept_bytes(1, 14, 512, 2) == 14 * 2 * 128 * (128 + 256 + 384 + 512)
+    assert sizes.kept_bytes(4, 14, 1024, 2) == 0

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from edge_sleep.ops import elementwise
+from edge_sleep.ops import sizes
 from edge_sleep.ops.elementwise import rms_norm, swiglu
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}          # float32, sums in another order
@@ -13,9 +13,9 @@ def reference_norm(x, weight, epsilon):
     return weight * (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon))
 
 
-@pytest.fixture(autouse=True, params=[elementwise.ROWS_BYTES, 64])
+@pytest.fixture(autouse=True, params=[sizes.ROWS_BYTES, 64])
 def few_rows_at_a_time(request, monkeypatch):
-    monkeypatch.setattr(elementwise, "ROWS_BYTES", request.param)
+    monkeypatch.setattr(sizes, "ROWS_BYTES", request.param)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 8), (2, 5, 16), (33, 24)])

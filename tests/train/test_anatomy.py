@@ -3,9 +3,8 @@ import pytest
 from edge_sleep.benchmarks.peak import measure
 
 from edge_sleep.model.shape import Shape, read
-from edge_sleep.ops.loss import TILE
 from edge_sleep.seedling import MODEL
-from edge_sleep.train.anatomy import TILE_COLUMNS, standing_bytes, step_bytes
+from edge_sleep.train.anatomy import standing_bytes, step_bytes
 
 
 def qwen(layers: int) -> Shape:
@@ -59,8 +58,14 @@ MEASURED = [
     ('float32', 16, True, 1, 512, 128, 588.6, 110.2, 6, 'full'),
     ('float32', 16, True, 1, 1024, 32, 588.6, 179.7, 6, 'full'),
     ('float32', 16, True, 4, 256, 64, 588.6, 179.3, 6, 'full'),
+    ('float32', 16, False, 1, 64, 32, 588.6, 49.6, 6, 'full'),
     ('float32', 16, False, 1, 256, 128, 588.6, 198.6, 6, 'full'),
+    ('float32', 16, False, 1, 512, 32, 588.6, 264.7, 6, 'full'),
+    ('float32', 16, False, 2, 256, 64, 588.6, 280.7, 6, 'full'),
     ('float32', 16, False, 1, 512, 128, 588.6, 319.6, 6, 'full'),
+    ('bfloat16', 4, True, 1, 512, 32, 174.9, 50.1, 6, 'int8'),
+    ('bfloat16', 4, True, 1, 512, 128, 174.9, 55.0, 6, 'int8'),
+    ('bfloat16', 4, True, 4, 256, 64, 175.0, 79.8, 6, 'int8'),
 ]
 
 
@@ -83,7 +88,3 @@ def test_another_shape_measured_here_and_now():
     foreseen = standing_bytes(shape, dtype="bfloat16", rank=4, targets="q_proj,v_proj") + step_bytes(
         shape, dtype="bfloat16", rank=4, targets="q_proj,v_proj", micro_batch=4, tokens=64, chunk=64, checkpointing=False)
     assert foreseen / 2**20 == pytest.approx(measured["peak_mebibytes"], rel=0.05)
-
-
-def test_the_tile_is_the_one_that_the_loss_walks_in():
-    assert TILE_COLUMNS == TILE
