@@ -193,8 +193,8 @@ def _not_finite(model: Any) -> str | None:
 def _import_bitsandbytes() -> None:
     """Import it without the compiled forms of kernels that it has in C++ or CUDA anyway.
 
-    They are made by torch.compile, which brings the compiler's front ends with it (43 MiB of a night, measured), and would have a night
-    wait for a compiler where they are called.
+    They are made by torch.compile, which brings the compiler's front ends with it (43 MiB of a night, measured), and would
+    have a night wait for a compiler where they are called.
     """
     import torch
 
