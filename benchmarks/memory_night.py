@@ -1,11 +1,11 @@
 """Whole nights under a hard memory limit: from transcripts to promotion, in a process that the kernel would kill.
 
     python -m edge_sleep.benchmarks.shapes qwen2.5-0.5b /tmp/shape
-    python -m edge_sleep.benchmarks.memory_night /tmp/shape --limits 2048,1536,1536-450
+    python -m edge_sleep.benchmarks.memory_night /tmp/shape --limits 2048,1536,1536-400
 
 Each limit (MiB) is one night in a cgroup of its own, page cache and kernel memory included, no swap; all of them in one
-home: the first quantises the base, the later ones read its cache and continue the adapter. `1536-450` is a night whose
-neighbour in the same cgroup takes 450 MiB when the plan is made already: it has to hit the limit and shrink. Random weights
+home: the first quantises the base, the later ones read its cache and continue the adapter. `1536-400` is a night whose
+neighbour in the same cgroup takes 400 MiB when the plan is made already: it has to hit the limit and shrink. Random weights
 recall nothing, so what a night is judged by is loosened as the tests do, and the loss on what was taught decides; every
 setting is printed. The last line is one JSON document.
 """
@@ -70,12 +70,12 @@ def night(group: Group, home: Path, model: str, sessions: Path, sets: list[str],
                "--budget", budget, "--json"]
     for item in sets:
         command += ["--set", item]
-    before = set(Home(home).nights.iterdir()) if Home(home).nights.is_dir() else set()
+    before, made = len(events_of(home)), plans(home)
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
         neighbour = group.run([sys.executable, "-c", NEIGHBOUR, str(held_bytes)], stdin=subprocess.PIPE) if held_bytes else None
         process = group.run(command, stdout=said, stderr=sys.stderr, text=True)
-        while neighbour is not None and process.poll() is None and not planned(home, before):
+        while neighbour is not None and process.poll() is None and plans(home) == made:
             time.sleep(0.01)
         if neighbour is not None and neighbour.stdin is not None:
             neighbour.stdin.write(b"\n")
@@ -85,8 +85,7 @@ def night(group: Group, home: Path, model: str, sessions: Path, sets: list[str],
             neighbour.communicate(b"\n")
         said.seek(0)
         lines = said.read().splitlines()
-    new = sorted(set(Home(home).nights.iterdir()) - before) if Home(home).nights.is_dir() else []
-    events = [event for folder in new for event in read_events(folder / "events.jsonl")]
+    events = events_of(home)[before:]          # one night a run, and what was cut is gone on with: the newest come last
     record = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
     measured = record.get("measured") or {}
     return {"exit_code": code, "outcome": record.get("outcome"), "reason": record.get("reason") or record.get("error"),
@@ -99,16 +98,19 @@ def night(group: Group, home: Path, model: str, sessions: Path, sets: list[str],
             "phases": record.get("phases"), "adapter": record.get("candidate")}
 
 
-def planned(home: Path, before: set[Path]) -> bool:
-    """Whether tonight's plan is made."""
-    new = set(Home(home).nights.iterdir()) - before if Home(home).nights.is_dir() else set()
-    return any(event["event"] == "plan" for folder in new for event in read_events(folder / "events.jsonl"))
+def events_of(home: Path) -> list[dict]:
+    """Every event of every night, oldest night first."""
+    return [event for file in sorted(home.glob("nights/*/events.jsonl")) for event in read_events(file)]
+
+
+def plans(home: Path) -> int:
+    return sum(event["event"] == "plan" for event in events_of(home))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", help="the model")
-    parser.add_argument("--limits", default="2048,1536,1536-450",
+    parser.add_argument("--limits", default="2048,1536,1536-400",
                         help="MiB of each night, in order; LIMIT-HELD: a neighbour takes HELD of it once the plan is made")
     parser.add_argument("--sessions", type=Path, help="your own transcripts; generated ones where left out")
     parser.add_argument("--exchanges", type=int, default=12, help="generated exchanges a night")

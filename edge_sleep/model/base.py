@@ -168,6 +168,7 @@ def load(base: Base, device: Device) -> LoadedBase:
 
     from edge_sleep.model import embedding, lean
 
+    _import_bitsandbytes()
     logging.disable_progress_bar()        # a night has its own progress; these bars would tear it
     dtype = getattr(torch, base.compute_dtype)
     tokenizer = load_tokenizer(base.place)
@@ -199,6 +200,26 @@ def _not_finite(model: Any) -> str | None:
         if value.is_floating_point() and value.numel() and not all(torch.isfinite(end) for end in value.detach().aminmax()):
             return name
     return None
+
+
+def _import_bitsandbytes() -> None:
+    """Import it without the compiled forms of kernels that it has in C++ or CUDA anyway.
+
+    They are made by torch.compile, which brings the compiler's front ends with it (43 MiB of a night, measured), and would
+    have a night wait for a compiler where they are called.
+    """
+    import torch
+
+    compile_of_torch = torch.compile
+
+    def as_it_is(function: Any = None, **_: Any) -> Any:
+        return function if function is not None else as_it_is
+
+    torch.compile = as_it_is  # type: ignore[assignment]
+    try:
+        import bitsandbytes  # noqa: F401
+    finally:
+        torch.compile = compile_of_torch  # type: ignore[assignment]
 
 
 def _cached(base: Base, device: Device) -> Path | None:

@@ -87,3 +87,25 @@ def test_this_machine() -> None:
     before = memory.rss_peak_bytes()
     held = bytearray(64 * 2**20)
     assert memory.rss_peak_bytes() >= max(before, len(held))
+
+
+def test_kills_at_a_limit_are_counted_where_the_kernel_does(machine: Path) -> None:
+    def counted() -> int | None:
+        return memory.kills_by_limit(machine / "cgroup", machine / "mount")
+
+    assert counted() is None
+    (machine / "cgroup").write_text("4:memory:/x\n0::/\n")
+    group(machine / "mount/memory/x", memory__oom_control="oom_kill_disable 0\nunder_oom 0\noom_kill 2")
+    assert counted() == 2
+    (machine / "cgroup").write_text("0::/a\n")
+    group(machine / "mount/a", memory__events="low 0\nhigh 0\nmax 7\noom 3\noom_kill 1")
+    assert counted() == 1
+
+
+def test_what_this_process_holds() -> None:
+    before = memory.anonymous_bytes()
+    held = b"x" * (64 * 2**20)
+    assert memory.anonymous_bytes() - before > 60 * 2**20
+    assert memory.data_bytes() > memory.anonymous_bytes() > len(held)
+    assert memory.shared_bytes() > 0
+    assert memory.for_this_process_bytes() > memory.anonymous_bytes()

@@ -78,3 +78,21 @@ def test_what_the_lean_way_does_not_know_goes_through_transformers(declared, mon
     from edge_sleep.model import lean
     monkeypatch.setattr(lean, "_expected", lambda model: {})
     assert base.load(declared, detect.choose()).how.startswith("transformers: the files name ")
+
+
+def test_loading_brings_no_compiler(declared):
+    """In a process of its own, where nothing was imported before."""
+    import subprocess
+    import sys
+
+    script = ("import sys, torch\n"
+              "from pathlib import Path\n"
+              "from edge_sleep.device import detect\n"
+              "from edge_sleep.model import base\n"
+              "compile_of_torch = torch.compile\n"
+              "base.load(base.Base(base.resolve(sys.argv[1]), 'x', 'float32'), detect.choose())\n"
+              "assert torch.compile is compile_of_torch\n"
+              "import bitsandbytes\n"
+              "print([name for name in ('torch._inductor.compile_fx', 'functorch.compile') if name in sys.modules])\n")
+    done = subprocess.run([sys.executable, "-c", script, str(declared.place.folder)], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
