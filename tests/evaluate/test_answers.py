@@ -9,6 +9,7 @@ from edge_sleep.device.shortage import Portions
 from edge_sleep.errors import DoesNotFit
 from edge_sleep.evaluate.answers import canary_logits, generate, mean_loss, speaking_as
 from edge_sleep.model import head as heads
+from edge_sleep.ops import loss as ops_loss
 from tests import micro
 
 SYSTEM = "You are a companion."
@@ -59,8 +60,15 @@ def test_losses_are_those_of_full_logits_and_follow_the_adapter(tokenizer_and_mo
     assert found[None] != pytest.approx(found["default"], abs=1e-3)
 
 
-def test_the_head_is_read_in_chunks_for_supervised_tokens_only(tokenizer_and_model, positions_read, monkeypatch):
+def test_the_head_is_read_in_chunks_for_supervised_tokens_only(tokenizer_and_model, monkeypatch):
     _, model = tokenizer_and_model
+    positions_read, exponentials = [], ops_loss._exponentials
+
+    def noted(hidden, *rest):
+        positions_read.append(len(hidden))
+        return exponentials(hidden, *rest)
+
+    monkeypatch.setattr(ops_loss, "_exponentials", noted)
     whole = mean_loss(model, EXAMPLES, 0)
     assert sum(positions_read) == sum(example.supervised for example in EXAMPLES)
     monkeypatch.setattr(heads, "LOGITS_BYTES", 4 * 512 * 7)
