@@ -36,6 +36,15 @@ def make_lean(model: Any, *, checkpointing: bool) -> list[Swap]:
 
     checkpointing: blocks are recomputed, so that a weight made readable may be kept from there to the backward pass.
     """
+    training = model.training
+    model.eval()                       # a trial compares; dropout would draw other masks for each side
+    try:
+        return _swapped(model, checkpointing)
+    finally:
+        model.train(training)
+
+
+def _swapped(model: Any, checkpointing: bool) -> list[Swap]:
     site = registry.Site(next(model.parameters()).device.type, str(_dtype(model)).removeprefix("torch."))
     gated = [module for module in model.modules() if _is_gated(module)]
     ends = {id(module.down_proj) for module in gated}
@@ -50,19 +59,14 @@ def make_lean(model: Any, *, checkpointing: bool) -> list[Swap]:
 
 
 def _speak(model: Any) -> Any:
-    """Last hidden states [1, T, H] of a few tokens in float32; the random state and the mode stay as they were."""
+    """Last hidden states [1, T, H] of a few tokens in float32; the random state stays as it was."""
     import torch
 
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     embedding = causal.get_input_embeddings()
     ids = torch.arange(1, 17).remainder(embedding.num_embeddings)[None].to(next(model.parameters()).device)
-    training = model.training
-    model.eval()
-    try:
-        with torch.random.fork_rng(), torch.no_grad():
-            return causal(input_ids=ids, use_cache=False, output_hidden_states=True, logits_to_keep=1).hidden_states[-1].float()
-    finally:
-        model.train(training)
+    with torch.random.fork_rng(), torch.no_grad():
+        return causal(input_ids=ids, use_cache=False, output_hidden_states=True, logits_to_keep=1).hidden_states[-1].float()
 
 
 def _replace(module: Any, forward: Callable) -> None:
