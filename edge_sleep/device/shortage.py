@@ -22,6 +22,8 @@ _SIGNS = {
     "can't allocate memory": "the CPU allocator",
     "Cannot allocate memory": "the system",
     "std::bad_alloc": "the C++ runtime",
+    "could not create a primitive": "oneDNN",
+    "could not create a memory": "oneDNN",
 }
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -17,9 +17,9 @@ from edge_sleep.train.anatomy import ELEMENT, kept_by_judging, standing_bytes, s
 
 # torch, transformers, peft and bitsandbytes imported, measured RSS; a CUDA context comes to it.
 HOST_BYTES = {"cpu": 500 * 2**20, "gpu": 700 * 2**20}
-# What a CPU's C library keeps of what a step frees: measured 1.1 to 5.6 times the step's own peak, and 1.17 to 1.20 where
-# blocks go back at once (0.5B, 2 x 512 and 4 x 512). A GPU's allocator hands its blocks out again.
-CPU_KEEPS, CPU_GIVES_BACK = 5.0, 1.25
+# What a CPU's C library keeps of what a step frees: measured 1.1 to 5.6 times the step's own peak, and 1.51 of a
+# lean step where blocks go back at once (0.5B, 2 x 512). A GPU's allocator hands its blocks out again.
+CPU_KEEPS, CPU_GIVES_BACK = 5.0, 1.55
 PLENTY = 0.6                                       # of the memory there is: what a step may take to be faster, not to fit
 SMALLEST_CHUNK = 32                                # supervised tokens: below, reading the head costs more than it saves
 # Tokens per forward from which more no longer pay. Below 1,024 a GPU waits for kernel launches (a roofline of AGX Orin and Thor).
