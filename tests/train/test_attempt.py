@@ -134,7 +134,8 @@ print(json.dumps(record))
 def test_a_night_that_meets_its_limit_shrinks_and_comes_to_its_end(tmp_path):
     micro.make_model(tmp_path / "model", hidden=512)
     micro.write_talk(tmp_path / "talk", LONG)
-    done = subprocess.run([sys.executable, "-c", NARROW, *(str(tmp_path / name) for name in ("home", "model", "talk")), "110", *SETS],
+    done = subprocess.run([sys.executable, "-c", NARROW, *(str(tmp_path / name) for name in ("home", "model", "talk")), "110", *SETS,
+                           "companion.compute_dtype=float32"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout.splitlines()[-1])
