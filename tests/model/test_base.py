@@ -96,3 +96,18 @@ def test_loading_brings_no_compiler(declared):
               "print([name for name in ('torch._inductor.compile_fx', 'functorch.compile') if name in sys.modules])\n")
     done = subprocess.run([sys.executable, "-c", script, str(declared.place.folder)], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_the_head_is_not_copied_for_every_row(declared):
+    """torch copies it once a row for an input in pieces, and the last position of every prompt is one."""
+    import torch
+
+    model = base.load(declared, detect.choose()).model
+    read = []
+    model.get_output_embeddings().register_forward_hook(lambda _, given, logits: read.append((given[0].is_contiguous(), logits)))
+    words = torch.arange(12).reshape(3, 4)
+    with torch.inference_mode():
+        last = model(input_ids=words, use_cache=False, logits_to_keep=1).logits
+        whole = model(input_ids=words, use_cache=False).logits
+    assert [in_one_piece for in_one_piece, _ in read] == [True, True]
+    assert torch.allclose(last, whole[:, -1:], atol=1e-5)
