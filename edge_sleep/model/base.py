@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_sleep.device.detect import Device
 from edge_sleep.errors import IntegrityError, ModelError, UsageError
-from edge_sleep.model import shape
+from edge_sleep.model import shape, tensors
 from edge_sleep.seedling import MODEL as SEEDLING
 from edge_sleep.system.files import canonical_json, read_json, sha256_file, write_json
 from edge_sleep.system.home import Home
@@ -194,11 +194,9 @@ def load(base: Base, device: Device) -> LoadedBase:
 
 
 def _not_finite(model: Any) -> str | None:
-    """The first parameter, 4-bit ones aside, with a NaN or an infinity; the largest and the smallest value tell both."""
-    import torch
-
+    """The first parameter, 4-bit ones aside, with a NaN or an infinity."""
     for name, value in model.named_parameters():
-        if value.is_floating_point() and value.numel() and not all(torch.isfinite(end) for end in value.detach().aminmax()):
+        if value.is_floating_point() and value.numel() and not tensors.finite(value.detach()):
             return name
     return None
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_sleep.ops.registry import Site
+
 # What an architecture does to its logits after the head: then head(hidden) is not what it answers with.
 _AFTER_THE_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 # Of one chunk of logits [rows, V]: over 32 MiB, from where on glibc maps every block by itself and gives it back whole.
@@ -13,6 +15,13 @@ LOSSES_AT_ONCE = 8                                 # examples per forward where 
 def causal_of(model: Any) -> Any:
     """The language model under PEFT's wrapper; its adapted layers stay."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def site_of(model: Any) -> Site:
+    """Where this model's operations run, and in which type."""
+    embedding = model.get_input_embeddings()
+    dtype = getattr(embedding, "compute_dtype", None) or embedding.weight.dtype
+    return Site(next(model.parameters()).device.type, str(dtype).removeprefix("torch."))
 
 
 def separate(model: Any) -> tuple[Any, Any] | str:

@@ -141,9 +141,7 @@ def _place_quantised(model: Any, name: str, value: Any, device: str) -> None:
 
 
 def _finite(file: tensors.TensorFile, name: str, value: Any) -> None:
-    import torch
-
-    if not all(torch.isfinite(end) for end in value.aminmax()):
+    if not tensors.finite(value):
         raise ModelError(f"{file.path}: {name} holds values that are not finite", "copy or download the model again")
 
 

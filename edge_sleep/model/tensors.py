@@ -111,6 +111,13 @@ def write(path: Path, tensors: Iterable[tuple[str, Any]]) -> str:
     return digest.hexdigest()
 
 
+def finite(tensor: Any) -> bool:
+    """Whether no value is a NaN or an infinity: the smallest and the largest tell, without a mask of the tensor's size."""
+    import torch
+
+    return all(torch.isfinite(end) for end in tensor.aminmax())
+
+
 def open_all(paths: Iterable[Path]) -> Iterator[tuple[str, TensorFile]]:
     """(name, file) of every tensor in the shards, which stay open until the iteration ends."""
     for path in paths:

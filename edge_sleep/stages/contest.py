@@ -14,6 +14,7 @@ from typing import Any
 from edge_sleep.checkpoint import manifest
 from edge_sleep.config import Config
 from edge_sleep.data.experience import Example
+from edge_sleep.device.shortage import give_back
 from edge_sleep.errors import DoesNotFit, ModelError, Outcome, Preempted
 from edge_sleep.evaluate import choice, gate, judge
 from edge_sleep.evaluate.probes import Probe
@@ -24,7 +25,6 @@ from edge_sleep.train import candidates
 from edge_sleep.train import state as training_state
 from edge_sleep.train.candidates import Variant
 from edge_sleep.train.planner import Plan
-from edge_sleep.train.shrink import give_back
 
 TRAINED, ANSWERS, CHOICE = "trained.json", "answers.json", "choice.json"
 # What stopped a training by name, else what it measured.

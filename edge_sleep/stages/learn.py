@@ -61,7 +61,6 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
         result = train_candidate(night.base, night.device, config, examples, night.parent_folder, folder, plan,
                                  night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
                                  _held_out(night))
-        shortage.give_back()             # who comes next loads a model of its own
         night.record["train"] |= result.train
         night.record["measured"] |= result.measured
         night.record["data"] |= result.data
@@ -72,6 +71,7 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
     if night.candidates > 1:
         return contest.run(night, _plans(night, plan), train_one, reserved)
     result = train_one(night.config, night.examples, night.state, plan)
+    shortage.give_back()                 # the judge loads a model of its own
     return result if isinstance(result, tuple) else None
 
 

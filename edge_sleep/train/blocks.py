@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from edge_sleep.model.head import causal_of, site_of
 from edge_sleep.ops import registry
 
 ATTENTION = "edge_sleep_blocked"
@@ -45,7 +46,7 @@ def make_lean(model: Any, *, checkpointing: bool) -> list[Swap]:
 
 
 def _swapped(model: Any, checkpointing: bool) -> list[Swap]:
-    site = registry.Site(next(model.parameters()).device.type, str(_dtype(model)).removeprefix("torch."))
+    site = site_of(model)
     gated = [module for module in model.modules() if _is_gated(module)]
     ends = {id(module.down_proj) for module in gated}
     spoken = _speak(model)
@@ -62,7 +63,7 @@ def _speak(model: Any) -> Any:
     """Last hidden states [1, T, H] of a few tokens in float32; the random state stays as it was."""
     import torch
 
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    causal = causal_of(model)
     embedding = causal.get_input_embeddings()
     ids = torch.arange(1, 17).remainder(embedding.num_embeddings)[None].to(next(model.parameters()).device)
     with torch.random.fork_rng(), torch.no_grad():
@@ -77,14 +78,9 @@ def _replace(module: Any, forward: Callable) -> None:
 def _put_back(model: Any) -> None:
     for module in model.modules():
         module.__dict__.pop("forward", None)
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    causal = causal_of(model)
     if causal.config._attn_implementation.startswith(ATTENTION):
         causal.set_attn_implementation("sdpa")
-
-
-def _dtype(model: Any) -> Any:
-    embedding = model.get_input_embeddings()
-    return getattr(embedding, "compute_dtype", None) or embedding.weight.dtype
 
 
 def _differs(site: registry.Site, ours: Any, theirs: Any) -> str | None:
@@ -94,24 +90,32 @@ def _differs(site: registry.Site, ours: Any, theirs: Any) -> str | None:
 
 
 def _norms(model: Any, site: registry.Site) -> Swap:
-    import torch
-
     choice = registry.choose("rms_norm", site)
     ours = choice.implementation.load()
     found = [module for module in model.modules() if type(module).__name__.endswith("RMSNorm")
              and hasattr(module, "variance_epsilon") and getattr(module, "weight", None) is not None]
     if not found:
         return Swap("rms_norm", 0, "no norm of a known form")
+    return _tried(choice, found, partial(_norm_forward, ours=ours), len(found[0].weight), found[0].weight.dtype, site)
+
+
+def _tried(choice: registry.Choice, found: list[Any], forward_of: Callable[[Any], Callable], width: int, dtype: Any,
+           site: registry.Site) -> Swap:
+    """Replace the forward of every module found, if on a few random rows the first one's gives what the module gives."""
+    import torch
+
     first = found[0]
+    weight = next(first.parameters())
+    # Random numbers of their own: a trial leaves the night's random state alone.
+    dice = torch.Generator(device=weight.device).manual_seed(0)
     with torch.no_grad():
-        rows = torch.randn(3, len(first.weight), dtype=first.weight.dtype, device=first.weight.device,
-                           generator=_dice(first.weight))
-        why_not = _differs(site, ours(rows, first.weight, first.variance_epsilon), first(rows))
+        rows = torch.randn(3, width, dtype=dtype, device=weight.device, generator=dice)
+        why_not = _differs(site, forward_of(first)(rows), first(rows))
     if why_not:
-        return Swap("rms_norm", 0, why_not)
+        return Swap(choice.op, 0, why_not)
     for module in found:
-        _replace(module, _norm_forward(module, ours))
-    return Swap("rms_norm", len(found), choice.reason)
+        _replace(module, forward_of(module))
+    return Swap(choice.op, len(found), choice.reason)
 
 
 def _norm_forward(module: Any, ours: Callable) -> Callable:
@@ -130,17 +134,8 @@ def _gates(gated: list[Any], site: registry.Site) -> Swap:
     ours = choice.implementation.load()
     if not gated:
         return Swap("swiglu", 0, "no gated feed-forward with SiLU")
-    first = gated[0]
-    weight = next(first.parameters())
-    with torch.no_grad():
-        rows = torch.randn(3, first.gate_proj.in_features, dtype=getattr(torch, site.dtype), device=weight.device,
-                           generator=_dice(weight))
-        why_not = _differs(site, _gate_forward(first, ours)(rows), first(rows))
-    if why_not:
-        return Swap("swiglu", 0, why_not)
-    for module in gated:
-        _replace(module, _gate_forward(module, ours))
-    return Swap("swiglu", len(gated), choice.reason)
+    width, dtype = gated[0].gate_proj.in_features, getattr(torch, site.dtype)
+    return _tried(choice, gated, partial(_gate_forward, ours=ours), width, dtype, site)
 
 
 def _gate_forward(module: Any, ours: Callable) -> Callable:
@@ -220,20 +215,17 @@ def _attention(model: Any, site: registry.Site, checkpointing: bool) -> Swap:
     if config._attn_implementation != "sdpa":
         return Swap("attention", 0, f"this model asks for {config._attn_implementation}")
     name = ATTENTION + ("_keeping" if checkpointing else "")
-    AttentionInterface.register(name, partial(_attend, keep=checkpointing))
+    AttentionInterface.register(name, partial(_attend, ours=choice.implementation.load(), keep=checkpointing))
     AttentionMaskInterface.register(name, sdpa_mask)
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    causal.set_attn_implementation(name)
+    causal_of(model).set_attn_implementation(name)
     return Swap("attention", config.num_hidden_layers, choice.reason)
 
 
 def _attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, scaling: float | None = None,
-            dropout: float = 0.0, keep: bool = False, **options: Any) -> tuple[Any, None]:
-    """Attention as transformers calls it; what the blocks do not know goes on to sdpa."""
+            dropout: float = 0.0, *, ours: Callable, keep: bool, **options: Any) -> tuple[Any, None]:
+    """Attention as transformers calls it; what `ours` does not know goes on to sdpa."""
     import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    from edge_sleep.ops.attention import blocked_attention
 
     plain = not dropout and query.shape[2] == key.shape[2] and options.get("is_causal") is not False and module.is_causal
     known = attention_mask is None or attention_mask.dtype == torch.bool
@@ -241,11 +233,4 @@ def _attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, 
     if not plain or not known or strange:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return blocked_attention(query, key, value, mask=attention_mask, scale=scale, keep=keep), None
-
-
-def _dice(like: Any) -> Any:
-    """Random numbers of their own: a trial leaves the night's random state alone."""
-    import torch
-
-    return torch.Generator(device=like.device).manual_seed(0)
+    return ours(query, key, value, mask=attention_mask, scale=scale, keep=keep), None

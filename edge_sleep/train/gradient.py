@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_sleep.data.dataset import TokenisedExample, collate
+from edge_sleep.device.shortage import give_back, out_of_memory
 from edge_sleep.errors import ModelError
-from edge_sleep.train.shrink import forwards, give_back, out_of_memory
+from edge_sleep.train.shrink import forwards
 from edge_sleep.train.team import ALONE, Team
 
 

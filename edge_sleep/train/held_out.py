@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from edge_sleep.data.dataset import TokenisedExample, collate
+from edge_sleep.device.shortage import give_back, out_of_memory
 from edge_sleep.errors import DoesNotFit
-from edge_sleep.train.shrink import forwards, give_back, out_of_memory
+from edge_sleep.train.shrink import forwards
 
 
 def stalled(losses: Sequence[float], patience: int) -> bool:

@@ -6,7 +6,8 @@ from contextlib import nullcontext
 from typing import Any
 
 from edge_sleep.errors import ModelError
-from edge_sleep.model.head import separate
+from edge_sleep.model.head import causal_of, separate, site_of
+from edge_sleep.ops import registry
 
 _ROUNDING = 0.03                          # of a norm: bfloat16 through some dozens of blocks; a leak is of the order of 1
 
@@ -17,18 +18,18 @@ def chunked_objective(model: Any, chunk: int) -> tuple[Callable[[Any, dict, floa
     The head is read separately from the backbone, which is only right where logits are head(hidden).
     """
     from edge_sleep.model.embedding import head_of
-    from edge_sleep.ops.loss import chunked_cross_entropy
 
     parted = separate(model)
     if isinstance(parted, str):
         return _full_logits, f"full logits: this architecture changes them after the head ({parted})"
     backbone, output = parted
     head = head_of(output)
+    cross_entropy = registry.choose("linear_cross_entropy", site_of(model)).implementation.load()
 
     def loss_of(_: Any, batch: dict, denominator: float) -> Any:
         hidden = backbone(**_inputs(batch), use_cache=False).last_hidden_state
         chosen = hidden[batch["rows"], batch["columns"]]
-        return chunked_cross_entropy(chosen, head, batch["targets"], batch["weights"], denominator=denominator, chunk=chunk)
+        return cross_entropy(chosen, head, batch["targets"], batch["weights"], denominator=denominator, chunk=chunk)
 
     return loss_of, f"chunked head: {chunk} supervised tokens at a time, never all logits"
 
@@ -55,7 +56,7 @@ def can_pack(model: Any) -> tuple[bool, str]:
     """
     import torch
 
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    causal = causal_of(model)
     device = next(model.parameters()).device
     # Words that differ in every place.
     vocabulary = causal.get_input_embeddings().num_embeddings

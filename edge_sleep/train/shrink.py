@@ -3,10 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_sleep.device.shortage import give_back, out_of_memory
-
-__all__ = ["forwards", "give_back", "out_of_memory"]
-
 
 def forwards(step: Sequence[int], lengths: Sequence[int], micro_batch: int) -> list[list[int]]:
     """A step's examples in as few forwards of at most `micro_batch` as will do, all of nearly the same number.
