@@ -146,7 +146,7 @@ class Train(Section):
         1.0, description="share of tonight's change of weights that is kept: less forgets less, and recalls a little less")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
-    loss_chunk: int = Field(128, ge=1, description="supervised tokens per chunk of the loss head")
+    loss_chunk: int = Field(512, ge=1, description="supervised tokens per chunk of the loss head")
     packing: bool = Field(True, description="let short examples share a row instead of padding it; the gradient is the same")
     checkpointing: bool | Literal["auto"] = Field("auto", description="recompute each block's activations in the backward pass; "
                                                   "auto does so unless memory is plenty")

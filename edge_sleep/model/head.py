@@ -7,8 +7,6 @@ from edge_sleep.ops.registry import Site
 
 # What an architecture does to its logits after the head: then head(hidden) is not what it answers with.
 _AFTER_THE_HEAD = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-# Of one chunk of logits [rows, V]: over 32 MiB, from where on glibc maps every block by itself and gives it back whole.
-LOGITS_BYTES = 72 * 2**20
 LOSSES_AT_ONCE = 8                                 # examples per forward where nothing is sampled
 
 
@@ -38,7 +36,7 @@ def separate(model: Any) -> tuple[Any, Any] | str:
 def token_losses(model: Any, batch: dict) -> Any:
     """Negative log-likelihood in nats [N] of each supervised token of a collated batch, on its device; without gradient.
 
-    The logits of all positions are never there: the head is read for LOGITS_BYTES of supervised tokens at a time.
+    The logits are never there, of no position whole: ops/loss.py walks them in tiles.
     """
     import torch
 
@@ -52,9 +50,7 @@ def token_losses(model: Any, batch: dict) -> Any:
         return torch.nn.functional.cross_entropy(logits.float(), batch["targets"], reduction="none")
     backbone, head = parted
     hidden = backbone(**inputs, use_cache=False).last_hidden_state[batch["rows"], batch["columns"]]
-    projection = head_of(head)
-    chunk = max(1, LOGITS_BYTES // (hidden.element_size() * projection.vocabulary))
-    return ops_loss.token_losses(hidden, projection, batch["targets"], chunk)
+    return ops_loss.token_losses(hidden, head_of(head), batch["targets"])
 
 
 def last_logits(model: Any, input_ids: Any) -> Any:

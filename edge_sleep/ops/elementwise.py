@@ -36,27 +36,33 @@ class _RmsNorm(torch.autograd.Function):
             torch.rsqrt(length.square_().div_(x.shape[-1]).add_(epsilon), out=inverse[part])
             # Rounded before the weight, as the models of transformers do it.
             torch.mul(values.mul_(inverse[part]).to(x.dtype), weight, out=out[part])
-        context.save_for_backward(x, weight, inverse)
+        context.weight = weight                    # a parameter: it outlives the graph, and each saved tensor costs a recomputation time
+        context.save_for_backward(x, inverse)
         return out.view_as(x)
 
     @staticmethod
     def backward(context, upstream: Tensor):
-        x, weight, inverse = context.saved_tensors
+        x, inverse = context.saved_tensors
         flat, given = x.reshape(-1, x.shape[-1]), upstream.reshape(-1, x.shape[-1])
         wide, of_x = inverse.dtype, torch.empty_like(flat)
         for part in _rows(flat):
             normed = flat[part].to(wide, copy=True).mul_(inverse[part])
-            along = (given[part] * weight).to(wide)
+            along = (given[part] * context.weight).to(wide)
             share = torch.linalg.vecdot(along, normed)[:, None].div_(x.shape[-1])
             of_x[part] = along.addcmul_(normed, share, value=-1).mul_(inverse[part])
         return of_x.view_as(x), None, None
 
 
-class _SwiGlu(torch.autograd.Function):
+class _Gate(torch.autograd.Function):
+    """Holds what the backward pass of SwiGLU needs. What it returns has the product's shape, no memory and no meaning.
+
+    It comes before the product, so that a recomputation, which ends at the last tensor to be saved, ends without it.
+    """
+
     @staticmethod
     def forward(context, gate: Tensor, up: Tensor) -> Tensor:
         context.save_for_backward(gate, up)
-        return functional.silu(gate).mul_(up)
+        return gate.new_empty(()).expand(gate.shape)
 
     @staticmethod
     def backward(context, upstream: Tensor):
@@ -70,6 +76,16 @@ class _SwiGlu(torch.autograd.Function):
         return gate.view_as(upstream), up.view_as(upstream)
 
 
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(context, held: Tensor, gate: Tensor, up: Tensor) -> Tensor:
+        return functional.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(context, upstream: Tensor):
+        return upstream, None, None
+
+
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     """Normalised x [..., H] times weight [H] (frozen); differentiable in x."""
     return _RmsNorm.apply(x, weight, epsilon)
@@ -77,4 +93,4 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up, both [..., I] and contiguous. The backward pass overwrites gate and up: one use of them, one backward."""
-    return _SwiGlu.apply(gate, up)
+    return _Product.apply(_Gate.apply(gate, up), gate.detach(), up.detach())

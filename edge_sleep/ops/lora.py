@@ -44,17 +44,18 @@ class _LoraLinear(torch.autograd.Function):
         inner = x @ a.to(x.dtype).t()
         out = functional.linear(x, dense, bias)
         _add_product(out, inner, (b * scale).to(x.dtype).t())
-        context.weight, context.scale, context.keep = weight, scale, keep
-        context.save_for_backward(x, inner, a, b, *([dense] if keep else []))
+        # Parameters outlive the graph: they need not be saved, and each tensor that is costs a recomputation time.
+        context.weight, context.scale, context.a, context.b = weight, scale, a, b
+        context.save_for_backward(x, inner, *([dense] if keep else []))
         return out
 
     @staticmethod
     def backward(context, upstream: Tensor):
-        x, inner, a, b, *kept = context.saved_tensors
+        x, inner, *kept = context.saved_tensors
         of_x = None
         if context.needs_input_grad[0]:
             of_x = upstream @ (kept[0] if kept else dequantise(context.weight, upstream.dtype))
-        of_x, of_a, of_b = _of_adapter(upstream, x, inner, a, b, context.scale, of_x)
+        of_x, of_a, of_b = _of_adapter(upstream, x, inner, context.a, context.b, context.scale, of_x)
         return of_x, None, None, of_a, of_b, None, None
 
 
@@ -64,15 +65,15 @@ class _LowRank(torch.autograd.Function):
     @staticmethod
     def forward(context, x: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
         inner = x @ a.to(x.dtype).t()
-        context.scale = scale
-        context.save_for_backward(x, inner, a, b)
+        context.scale, context.a, context.b = scale, a, b
+        context.save_for_backward(x, inner)
         return inner @ (b * scale).to(x.dtype).t()
 
     @staticmethod
     def backward(context, upstream: Tensor):
-        x, inner, a, b = context.saved_tensors
+        x, inner = context.saved_tensors
         of_x = torch.zeros_like(x) if context.needs_input_grad[0] else None
-        return *_of_adapter(upstream, x, inner, a, b, context.scale, of_x), None
+        return *_of_adapter(upstream, x, inner, context.a, context.b, context.scale, of_x), None
 
 
 def _of_adapter(upstream: Tensor, x: Tensor, inner: Tensor, a: Tensor, b: Tensor, scale: float,

@@ -4,8 +4,7 @@
 
 over supervised tokens t only. The head W is frozen, so the only gradient is dL/dh, and it is made in the forward
 pass, chunk by chunk of tokens: dL/dh_t = w_t * (softmax(h_t W^T) - onehot(y_t)) W / denominator. Within a chunk the
-vocabulary is walked in tiles that fit a processor's cache: the logits of a chunk are kept in the head's own type, and
-float32 is one tile wide. The math, and who else does it: kernels/linear_cross_entropy/README.md.
+vocabulary is walked once, in tiles that fit a processor's cache; of the logits one tile is there at a time. The math, and who else does it: kernels/linear_cross_entropy/README.md.
 """
 from __future__ import annotations
 
@@ -56,10 +55,13 @@ class DenseHead:
         return self.weight[ids]
 
 
-def logits_of(hidden: Tensor, head: Head, begin: int, end: int, out: Tensor | None = None) -> Tensor:
+def logits_of(hidden: Tensor, head: Head, begin: int, end: int) -> Tensor:
     """Logits [N, end - begin] of hidden states [N, H] for a part of the vocabulary, in their type."""
-    logits = torch.mm(hidden, head.rows(begin, end).t(), out=out)
-    scale, bias = head.scale(begin, end), head.bias(begin, end)
+    return _logits(hidden, head.rows(begin, end), head.scale(begin, end), head.bias(begin, end))
+
+
+def _logits(hidden: Tensor, rows: Tensor, scale: Tensor | None, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
+    logits = torch.mm(hidden, rows.t(), out=out)
     if scale is not None:
         logits *= scale
     return logits if bias is None else logits.add_(bias)
@@ -71,17 +73,17 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         wide = torch.promote_types(hidden.dtype, torch.float32)
         gradient = torch.empty_like(hidden) if context.needs_input_grad[0] else None
         loss = torch.zeros((), dtype=wide, device=hidden.device)
-        # Made once and used by every chunk: fresh pages cost a CPU more than the arithmetic on them.
-        most = min(chunk, len(hidden))
-        store = hidden.new_empty(most * head.vocabulary)
-        scratch = hidden.new_empty(most * min(sizes.TILE, head.vocabulary), dtype=wide)
+        space = _Space(hidden, head, chunk)
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
             scale = weights[part].to(wide) / denominator
-            tiles, largest, total, chosen = _exponentials(hidden[part], head, targets[part], store, scratch)
+            total, chosen, pull = _walk(hidden[part], head, targets[part], space, gradient is not None)
             loss += ((total - chosen) * scale).sum()
             if gradient is not None:
-                gradient[part] = _gradient(tiles, largest, total, chosen, scale, targets[part], head)
+                # The target's own term by itself, in full precision: near certainty p - 1 is all that is left to learn, and
+                # a bfloat16 p would lose it.
+                error = torch.expm1(chosen - total) * scale
+                gradient[part] = pull.mul_(scale[:, None]).addcmul_(head.lookup(targets[part]).to(wide), error[:, None])
         context.save_for_backward(gradient)
         return loss
 
@@ -91,46 +93,44 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return gradient * upstream, None, None, None, None, None
 
 
-def _exponentials(hidden: Tensor, head: Head, targets: Tensor, store: Tensor,
-                  scratch: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
-    """Of a chunk's logits z: exp(z - m) tile by tile in `store`, each tile's m [N, 1], logsumexp(z) [N], z at the target [N].
+class _Space:
+    """Room for one tile of a chunk, used by all: fresh pages cost a CPU more than the arithmetic on them."""
 
-    m is the largest logit so far, so nothing overflows (online softmax: Milakov and Gimelshein, 2018).
+    def __init__(self, hidden: Tensor, head: Head, chunk: int):
+        most = min(chunk, len(hidden))
+        self.narrow = hidden.new_empty(most * min(sizes.TILE, head.vocabulary))
+        self.wide = torch.empty_like(self.narrow, dtype=torch.promote_types(hidden.dtype, torch.float32))
+        self.product = hidden.new_empty(most, hidden.shape[1])
+
+
+def _walk(hidden: Tensor, head: Head, targets: Tensor, space: _Space, pull: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a chunk's logits z, tile by tile: logsumexp(z) [N], z at the target [N], sum_v softmax(z)_v W_v without the target's.
+
+    m is the largest logit so far, so nothing overflows; what was summed before is scaled when m grows (online softmax:
+    Milakov and Gimelshein, 2018; of the product too: FlashAttention). pull: whether the last [N, H] is wanted.
     """
     count = len(hidden)
-    tiles, largest = [], []
-    top = scratch.new_full((count, 1), -torch.inf)
+    top = space.wide.new_full((count, 1), -torch.inf)
     total, chosen = torch.zeros_like(top), torch.zeros_like(top)
+    pulled = torch.zeros(count, hidden.shape[1] if pull else 0, dtype=top.dtype, device=top.device)
     for begin, end in sizes.tiles(head.vocabulary):
-        tile = store[count * begin:count * end].view(count, end - begin)
-        logits_of(hidden, head, begin, end, out=tile)
+        tile = space.narrow[:count * (end - begin)].view(count, end - begin)
+        rows, scale = head.rows(begin, end), head.scale(begin, end)
+        _logits(hidden, rows, scale, head.bias(begin, end), out=tile)
         index, inside = _within(targets, begin, end)
         chosen += torch.where(inside, tile.gather(1, index).to(chosen.dtype), 0.0)
         new = torch.maximum(top, tile.amax(dim=-1, keepdim=True).to(top.dtype))
-        exact = scratch[:tile.numel()].view_as(tile).copy_(tile).sub_(new).exp_()
-        total = total * (top - new).exp() + exact.sum(dim=-1, keepdim=True)
-        tile.copy_(exact)
+        exact = space.wide[:tile.numel()].view_as(tile).copy_(tile).sub_(new).exp_()
+        shrink = (top - new).exp_()
+        total.mul_(shrink).add_(exact.sum(dim=-1, keepdim=True))
         top = new
-        tiles.append(tile)
-        largest.append(top)
-    return tiles, largest, (top + total.log()).squeeze(1), chosen.squeeze(1)
-
-
-def _gradient(tiles: list[Tensor], largest: list[Tensor], total: Tensor, chosen: Tensor, scale: Tensor, targets: Tensor,
-              head: Head) -> Tensor:
-    """dL/dh [N, H] of a chunk, in the type of `total`."""
-    gradient: Tensor | float = 0.0
-    for (begin, end), tile, top in zip(sizes.tiles(head.vocabulary), tiles, largest, strict=True):
-        index, inside = _within(targets, begin, end)
-        tile.scatter_(1, index, tile.gather(1, index).masked_fill(inside, 0.0))
-        of_rows = head.scale(begin, end)
-        if of_rows is not None:
-            tile *= of_rows
-        gradient = gradient + (tile @ head.rows(begin, end)) * ((top.squeeze(1) - total).exp() * scale)[:, None]
-    # The target's own term by itself, in full precision: near certainty p - 1 is all that is left to learn, and a
-    # bfloat16 p would lose it.
-    error = torch.expm1(chosen - total) * scale
-    return gradient + error[:, None] * head.lookup(targets)
+        if pull:
+            tile.copy_(exact)
+            tile.scatter_(1, index, tile.gather(1, index).masked_fill(inside, 0.0))
+            if scale is not None:
+                tile *= scale
+            pulled.mul_(shrink).add_(torch.mm(tile, rows, out=space.product[:count]))
+    return (top + total.log()).squeeze(1), chosen.squeeze(1), pulled.div_(total)
 
 
 def _within(targets: Tensor, begin: int, end: int) -> tuple[Tensor, Tensor]:
@@ -139,7 +139,7 @@ def _within(targets: Tensor, begin: int, end: int) -> tuple[Tensor, Tensor]:
 
 
 def chunked_cross_entropy(hidden: Tensor, head: Tensor | Head, targets: Tensor, weights: Tensor, *,
-                          denominator: float, chunk: int = 128, bias: Tensor | None = None) -> Tensor:
+                          denominator: float, chunk: int = sizes.HEAD_ROWS, bias: Tensor | None = None) -> Tensor:
     """Weighted negative log-likelihood in nats, divided by `denominator`.
 
     hidden [N, H] of the supervised positions, head [V, H] (frozen), targets [N] token ids,
@@ -151,17 +151,14 @@ def chunked_cross_entropy(hidden: Tensor, head: Tensor | Head, targets: Tensor, 
     return _ChunkedCrossEntropy.apply(hidden, projection, targets, weights, denominator, chunk)
 
 
-def token_losses(hidden: Tensor, head: Head, targets: Tensor, chunk: int) -> Tensor:
-    """Negative log-likelihood in nats [N] of each target, without gradient; `chunk` rows of logits at a time."""
+def token_losses(hidden: Tensor, head: Head, targets: Tensor, chunk: int = sizes.HEAD_ROWS) -> Tensor:
+    """Negative log-likelihood in nats [N] of each target, without gradient; `chunk` rows at a time."""
     if not len(hidden):
         return hidden.new_empty(0, dtype=torch.float32)
-    most = min(chunk, len(hidden))
-    store = hidden.new_empty(most * head.vocabulary)
-    scratch = hidden.new_empty(most * min(sizes.TILE, head.vocabulary), dtype=torch.promote_types(hidden.dtype, torch.float32))
-    losses = []
+    space, losses = _Space(hidden, head, chunk), []
     for start in range(0, len(hidden), chunk):
         part = slice(start, start + chunk)
-        _, _, total, chosen = _exponentials(hidden[part], head, targets[part], store, scratch)
+        total, chosen, _ = _walk(hidden[part], head, targets[part], space, pull=False)
         losses.append(total - chosen)
     return torch.cat(losses)
 

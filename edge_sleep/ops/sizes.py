@@ -1,9 +1,10 @@
 """How much of an operation is done, or held, at a time. No torch here: the planner counts with the same numbers."""
 from __future__ import annotations
 
-# Columns of the vocabulary at a time: 128 rows of them in float32 are 2 MiB, and a matrix product of this size runs at
-# full speed (measured: 4,096 to 16,384 within 5 % on two x86 cores).
+# Columns of the vocabulary at a time, and rows of hidden states: 12 MiB of them in bfloat16 and float32. Measured on two x86
+# cores, 256 and 512 rows: 1,024 to 8,192 columns within 5 %; with 64 rows reading the head costs as much as its products.
 TILE = 4096
+HEAD_ROWS = 512
 # Queries at a time: at 512 keys and 14 heads the scores of a block are 2 MiB in bfloat16, and stay in the cache.
 BLOCK = 128
 # Of probabilities that may be kept from a recomputation to the backward pass that follows it: 4.4 MiB for 512 tokens of the
