@@ -71,8 +71,8 @@ class _Gate(torch.autograd.Function):
         # Written over what was kept: nothing reads it again, and two tensors of the block's largest size are saved.
         for part in _rows(gate):
             of_up = functional.silu(gate[part]).mul_(given[part])
-            of_gate = torch.ops.aten.silu_backward(up[part].mul_(given[part]), gate[part])
-            gate[part], up[part] = of_gate, of_up
+            torch.ops.aten.silu_backward.grad_input(up[part].mul_(given[part]), gate[part], grad_input=gate[part])
+            up[part] = of_up
         return gate.view_as(upstream), up.view_as(upstream)
 
 
