@@ -14,6 +14,8 @@ from edge_sleep.device.shortage import give_back
 
 # Page tables, the pages of libraries that are in use, and what Python allocates while a failure is handled.
 MARGIN_BYTES = 64 * 2**20
+# The ceiling that work keeps to by itself lies this far under the one where allocations fail (train/room.py).
+SPARE_BYTES = 32 * 2**20
 
 
 class FeltLimit:
@@ -22,18 +24,25 @@ class FeltLimit:
     def __init__(self, budget_bytes: int):
         """budget_bytes: most memory of the whole process, 0 for what the machine and its cgroups have."""
         self.budget_bytes = budget_bytes
-        # Mappings that were never touched, such as stacks: they are in the limit's count and take no memory.
+        self.recount()
+
+    def recount(self) -> None:
+        """Count anew the mappings that were never touched, such as stacks: they are in the limit's count and take no memory.
+
+        oneDNN adds to them with every new size of a product, for the code it writes. Not while the C library keeps what is
+        freed: what it has given back inside its heap would be taken for untouched, and is touched again.
+        """
         self.untouched = max(0, memory.data_bytes() - memory.anonymous_bytes())
 
     def refresh(self) -> int:
-        """Set the limit for what is free now; returns the bytes of anonymous memory that it allows."""
+        """Set the limit for what is free now; returns the anonymous bytes to keep to, SPARE_BYTES less than it allows."""
         ceiling = memory.anonymous_bytes() + memory.available_bytes()
         if self.budget_bytes:
             ceiling = min(ceiling, self.budget_bytes - memory.shared_bytes())
         ceiling -= MARGIN_BYTES
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         # Never under what is mapped already: then not even a smaller forward could be tried.
-        wanted = max(ceiling + self.untouched, memory.data_bytes())
+        wanted = max(ceiling + SPARE_BYTES + self.untouched, memory.data_bytes())
         resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
         return ceiling
 

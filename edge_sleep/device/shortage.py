@@ -25,6 +25,12 @@ _SIGNS = {
     "could not create a primitive": "oneDNN",
     "could not create a memory": "oneDNN",
 }
+
+
+class Foreseen(MemoryError):
+    """What was about to be tried would not have fitted; nothing was tried. The text says what and by how much."""
+
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -36,7 +42,7 @@ def out_of_memory(error: BaseException) -> str | None:
     if isinstance(error, torch.OutOfMemoryError):
         return "the allocator"
     if isinstance(error, MemoryError):
-        return "Python"
+        return str(error) if isinstance(error, Foreseen) else "Python"
     if isinstance(error, OSError):
         return "the system" if error.errno == errno.ENOMEM else None
     if isinstance(error, RuntimeError):

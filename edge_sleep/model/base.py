@@ -50,6 +50,10 @@ class Base:
     cache: Path | None = None              # folder for what can be made again from the base
     quantisation: str = QUANTISATION
 
+    @property
+    def int8_embedding(self) -> bool:
+        return self.quantisation == INT8_EMBEDDING
+
     def entry(self) -> dict:
         return {"source": self.place.source, "sha256": self.sha256}
 
@@ -175,10 +179,10 @@ def load(base: Base, device: Device) -> LoadedBase:
     try:
         try:
             model, how = lean.load(base.place.folder, base.place.weight_files, dtype, device.torch_name, _cached(base, device),
-                                   base.quantisation == INT8_EMBEDDING)
+                                   base.int8_embedding)
         except lean.NotSuited as why:
             model, how = _with_transformers(base, device, dtype), f"transformers: {why}"
-            if base.quantisation == INT8_EMBEDDING:
+            if base.int8_embedding:
                 embedding.compress(model, dtype)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise ModelError(f"{base.place.source} does not load in 4-bit: {error}",

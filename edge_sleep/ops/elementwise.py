@@ -36,7 +36,7 @@ class _RmsNorm(torch.autograd.Function):
             torch.rsqrt(length.square_().div_(x.shape[-1]).add_(epsilon), out=inverse[part])
             # Rounded before the weight, as the models of transformers do it.
             torch.mul(values.mul_(inverse[part]).to(x.dtype), weight, out=out[part])
-        context.weight = weight                    # a parameter: it outlives the graph, and each saved tensor costs a recomputation time
+        context.weight = weight                    # a parameter outlives the graph, and what is saved costs a recomputation time
         context.save_for_backward(x, inverse)
         return out.view_as(x)
 

@@ -4,7 +4,8 @@
 
 over supervised tokens t only. The head W is frozen, so the only gradient is dL/dh, and it is made in the forward
 pass, chunk by chunk of tokens: dL/dh_t = w_t * (softmax(h_t W^T) - onehot(y_t)) W / denominator. Within a chunk the
-vocabulary is walked once, in tiles that fit a processor's cache; of the logits one tile is there at a time. The math, and who else does it: kernels/linear_cross_entropy/README.md.
+vocabulary is walked once, in tiles that fit a processor's cache; of the logits one tile is there at a time. The math, and
+who else does it: kernels/linear_cross_entropy/README.md.
 """
 from __future__ import annotations
 
@@ -130,6 +131,7 @@ def _walk(hidden: Tensor, head: Head, targets: Tensor, space: _Space, pull: bool
             if scale is not None:
                 tile *= scale
             pulled.mul_(shrink).add_(torch.mm(tile, rows, out=space.product[:count]))
+        del rows                       # of an int8 head a tile of its own, which goes before the next one is made
     return (top + total.log()).squeeze(1), chosen.squeeze(1), pulled.div_(total)
 
 

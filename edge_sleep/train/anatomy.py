@@ -46,8 +46,10 @@ def step_bytes(shape: Shape, *, dtype: str, rank: int, targets: str, micro_batch
     element, rows = ELEMENT[dtype], micro_batch * tokens
     kept = rows * kept_per_token(shape, dtype=dtype, rank=rank, targets=targets)
     hidden, wide = (rows * width * element for width in (shape.hidden, shape.intermediate))
-    head = (min(chunk, rows) * (shape.vocabulary * element + TILE * 4)
-            + (TILE * shape.hidden * element if int8_embedding else 0) + 4 * hidden)
+    part, tile = min(chunk, rows), min(TILE, shape.vocabulary)
+    # One tile of logits in the model's type and in float32, the gradient of a part in both; the states, all and chosen,
+    # their gradient, and the last norm's.
+    head = (part * (tile + shape.hidden) * (element + 4) + (tile * shape.hidden * element if int8_embedding else 0) + 4 * hidden)
     gradients = 4 * shape.adapter_parameters(rank, targets) * (shape.layers - 1) / shape.layers
     largest = shape.hidden * shape.intermediate * element
     if not checkpointing:
@@ -59,10 +61,3 @@ def step_bytes(shape: Shape, *, dtype: str, rank: int, targets: str, micro_batch
     chances = kept_bytes(micro_batch, shape.heads, tokens, element)
     return int(max(inputs + head, kept + chances + weights + 2 * wide + 2 * hidden + max(inputs, gradients + hidden)))
 
-
-def kept_by_judging(shape: Shape, *, dtype: str, rows: int) -> int:
-    """What glibc's heap grows by in one forward over `rows` tokens: every layer's four feed-forward tensors.
-
-    Measured: 76 MiB a layer for 2,048 tokens of the 0.5B shape in bfloat16 (device/allocator.py says why).
-    """
-    return shape.layers * 4 * rows * shape.intermediate * ELEMENT[dtype]

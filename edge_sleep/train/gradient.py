@@ -9,6 +9,7 @@ from typing import Any
 from edge_sleep.data.dataset import TokenisedExample, collate
 from edge_sleep.device.shortage import give_back, out_of_memory
 from edge_sleep.errors import ModelError
+from edge_sleep.train.room import Room
 from edge_sleep.train.shrink import forwards
 from edge_sleep.train.team import ALONE, Team
 
@@ -28,11 +29,11 @@ class Attempt:
 
 def attempt(model: Any, parameters: Mapping[str, Any], examples: Sequence[TokenisedExample], step: Sequence[int], pad: int,
             packed: bool, loss_of: Callable[[Any, dict, float], Any], device: Any, micro_batch: int, scale: float,
-            team: Team = ALONE) -> Attempt:
+            team: Team = ALONE, room: Room | None = None) -> Attempt:
     """Leave the gradient of one step in `parameters`: the whole step's, in every process of the team.
 
     step: indices of its examples. micro_batch: examples per forward. scale: of the loss while it is differentiated;
-    the gradient that is left has none.
+    the gradient that is left has none. room: asked before each forward.
     """
     import torch
 
@@ -40,7 +41,7 @@ def attempt(model: Any, parameters: Mapping[str, Any], examples: Sequence[Tokeni
     chance_gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     who, loss, norm = None, math.nan, math.nan
     try:
-        loss = _accumulate(model, examples, step, pad, packed, loss_of, device, micro_batch, scale, team)
+        loss = _accumulate(model, examples, step, pad, packed, loss_of, device, micro_batch, scale, team, room)
     except (RuntimeError, MemoryError, OSError) as error:
         who = out_of_memory(error)
         if who is None:
@@ -62,13 +63,16 @@ def attempt(model: Any, parameters: Mapping[str, Any], examples: Sequence[Tokeni
 
 def _accumulate(model: Any, examples: Sequence[TokenisedExample], step: Sequence[int], pad: int, packed: bool,
                 loss_of: Callable[[Any, dict, float], Any], device: Any, micro_batch: int, scale: float,
-                team: Team) -> float:
+                team: Team, room: Room | None) -> float:
     """Backward of this process's forwards. The denominator spans the step, so that the sum of all is the step's mean."""
     denominator = sum(examples[index].weight * examples[index].supervised for index in step)
     own = team.share(sorted(step, key=lambda index: len(examples[index].ids)))
     total = 0.0
     for indices in forwards(own, [len(example.ids) for example in examples], micro_batch):
         batch = collate([examples[index] for index in indices], pad, packed)
+        if room is not None:
+            rows, tokens = batch["input_ids"].shape
+            room.check(rows, tokens)
         loss = loss_of(model, {name: value.to(device) for name, value in batch.items()}, denominator / scale)
         loss.backward()
         total += loss.item() / scale

@@ -17,6 +17,7 @@ from edge_sleep.errors import DoesNotFit, ModelError
 from edge_sleep.train import scaling
 from edge_sleep.train.gradient import Attempt, attempt, check
 from edge_sleep.train.held_out import mean_loss, stalled
+from edge_sleep.train.room import Room
 from edge_sleep.train.schedule import rate_at
 from edge_sleep.train.state import Progress
 from edge_sleep.train.team import ALONE, Team
@@ -54,7 +55,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
           on_rescale: Callable[[Progress], None] = lambda progress: None,
           on_held_out: Callable[[Progress], None] = lambda progress: None, held_out: Sequence[TokenisedExample] = (),
           monotonic: Callable[[], float], state_every: float, first_step_seconds: float = 0.0, packed: bool = False,
-          micro_batch: int | None = None, first_scale: float = 1.0, team: Team = ALONE) -> Training:
+          micro_batch: int | None = None, first_scale: float = 1.0, team: Team = ALONE, room: Room | None = None) -> Training:
     """Train the adapter in `model` on `examples`.
 
     loss_of(model, batch, denominator): differentiable loss of one forward's examples, in nats per unit of weight.
@@ -68,6 +69,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     held_out: examples that settings.patience watches: their loss before training and behind each epoch (on_held_out), which
     where it no longer falls makes the next epoch the last, of a falling rate.
     save / restore: full state out and in; restore None begins at step 0.
+    room: asked before each forward whether it fits (train/room.py); one that would not shrinks as one that did not.
     team: the processes that share each step. The first alone is asked may_step, and alone saves; the on_... are called in each.
     Raises ModelError where nothing is trainable, gradients do not arrive, or the loss is not finite; DoesNotFit
     where memory runs out with one example at a time.
@@ -139,7 +141,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             step = [index for batch in group for index in batch]
             team.seed_for(settings.seed, progress.step)
             tried = attempt(model, parameters, examples, step, pad, packed, loss_of, device, progress.micro_batch,
-                            progress.scale, team)
+                            progress.scale, team, room)
             if not tried.good:
                 optimiser.zero_grad(set_to_none=True)
                 gentler(tried, len(step))

@@ -1,6 +1,6 @@
 """What tonight would need, before a byte is allocated: memory, time, micro-batch, each with its reason.
 
-The bytes are those of `train/anatomy.py`, and the host's. What does not fit is made to, the cheapest way first: a smaller
+The bytes are those of `train/anatomy.py` and `train/growth.py`, and the host's. What does not fit is made to, the cheapest way first: a smaller
 chunk of the loss head, recomputed activations, then half as many examples per forward, which keeps the gradient. What
 fits as it was configured gets more examples per forward, up to the whole step, while forwards are too small to be fast.
 """
@@ -13,13 +13,11 @@ from edge_sleep.config import Config
 from edge_sleep.device import allocator
 from edge_sleep.model.head import LOSSES_AT_ONCE
 from edge_sleep.model.shape import Shape
-from edge_sleep.train.anatomy import ELEMENT, kept_by_judging, standing_bytes, step_bytes
+from edge_sleep.train.anatomy import ELEMENT, standing_bytes, step_bytes
+from edge_sleep.train.growth import grown_bytes, kept_by_judging
 
 # torch, transformers, peft and bitsandbytes imported, measured RSS; a CUDA context comes to it.
 HOST_BYTES = {"cpu": 500 * 2**20, "gpu": 700 * 2**20}
-# What a CPU's C library keeps of what a step frees: measured 1.1 to 5.6 times the step's own peak, and 1.51 of a
-# lean step where blocks go back at once (0.5B, 2 x 512). A GPU's allocator hands its blocks out again.
-CPU_KEEPS, CPU_GIVES_BACK = 5.0, 1.55
 PLENTY = 0.6                                       # of the memory there is: what a step may take to be faster, not to fit
 SMALLEST_CHUNK = 32                                # supervised tokens: below, reading the head costs more than it saves
 # Tokens per forward from which more no longer pay. Below 1,024 a GPU waits for kernel launches (a roofline of AGX Orin and Thor).
@@ -81,10 +79,10 @@ def peak_bytes(shape: Shape, config: Config, fit: Fit, *, device: str, dtype: st
     standing = HOST_BYTES[device] + standing_bytes(shape, dtype=dtype, rank=rank, targets=targets, int8_embedding=int8_embedding)
     if device != "cpu":
         return standing + step
+    grown = grown_bytes(shape, step, dtype=dtype, tokens=fit.micro_batch * tokens, give_back=give_back)
     if give_back:
-        return standing + int(step * CPU_GIVES_BACK)
-    judging = kept_by_judging(shape, dtype=dtype, rows=min(fit.micro_batch, LOSSES_AT_ONCE) * tokens)
-    return standing + max(int(step * CPU_KEEPS), judging)
+        return standing + grown
+    return standing + max(grown, kept_by_judging(shape, dtype=dtype, tokens=min(fit.micro_batch, LOSSES_AT_ONCE) * tokens))
 
 
 def fits_with_full_embedding(shape: Shape, config: Config, *, device: str, dtype: str, available_bytes: int,

@@ -21,15 +21,19 @@ from edge_sleep.device.detect import Device
 from edge_sleep.device.limit import felt
 from edge_sleep.errors import DoesNotFit, ModelError
 from edge_sleep.model import adapter
+from edge_sleep.model import shape as shapes
 from edge_sleep.model.base import Base, context_length, load
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
 from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
 from edge_sleep.train import blocks, gradient, loop, objective, scaling, state, team
+from edge_sleep.train.anatomy import step_bytes
 from edge_sleep.train.attempt import Attempt
 from edge_sleep.train.budget import Contract
 from edge_sleep.train.helper import Work
 from edge_sleep.train.planner import Plan
+from edge_sleep.train.growth import grown_bytes
+from edge_sleep.train.room import Room
 from edge_sleep.train.team import Team
 
 
@@ -106,6 +110,7 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     base, device, config, examples = work.base, work.device, work.config, work.examples
     parent, folder, plan = work.parent, work.folder, work.plan
     settings, micro_batch = _settings(folder, config, plan)
+    shape = shapes.read(base.place.folder)
     loaded = load(base, replace(device, torch_name=together.device or device.torch_name))
     events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how)
     objective.prepare_for_training(loaded.model, settings.checkpointing is not False)
@@ -142,8 +147,6 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
         if reason := interrupted():
             why_stopped.append(reason)
             return loop.Stop.PREEMPTED
-        if limit is not None:
-            limit.refresh()
         return None if contract.fits(step_seconds) else loop.Stop.DEADLINE
 
     def on_step(progress: state.Progress, steps: int, rate: float) -> None:
@@ -165,6 +168,12 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
         progress.micro_batch = min(progress.micro_batch, size)
         return progress
 
+    def taken(rows: int, tokens: int, giving_back: bool) -> int:
+        step = step_bytes(shape, dtype=base.compute_dtype, rank=config.lora.rank, targets=config.lora.targets, micro_batch=rows,
+                          tokens=tokens, chunk=settings.loss_chunk, checkpointing=settings.checkpointing is not False,
+                          int8_embedding=base.int8_embedding)
+        return grown_bytes(shape, step, dtype=base.compute_dtype, tokens=rows * tokens, give_back=giving_back)
+
     def on_rescale(progress: state.Progress) -> None:
         events("rescaled", step=progress.step, loss_scale=progress.scale, reason="a gradient did not fit float16")
 
@@ -181,13 +190,15 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
             events("shrunk", micro_batch=attempt.size, reason=attempt.reason)
 
         size = together.decided(lambda: attempt.size)
+        room = None if limit is None else Room(
+            limit, taken, plan.give_back, on_give_back=lambda reason: events("freed_memory", value="given back", reason=reason))
         training = loop.train(
             model, tokenised, settings, pad=loaded.tokenizer.pad_token_id, loss_of=loss_of, may_step=may_step,
             save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),
             restore=restore if saved else None,
             on_step=on_step, on_shrink=on_shrink, on_rescale=on_rescale,
             on_held_out=on_held_out, held_out=watched, monotonic=clock.monotonic, state_every=settings.state_every,
-            packed=packed, team=together, first_scale=first_scale, micro_batch=size,
+            packed=packed, team=together, room=room, first_scale=first_scale, micro_batch=size,
             first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
     progress = training.progress
     result = TrainingResult(

@@ -131,11 +131,12 @@ print(json.dumps(record))
 
 
 @pytest.mark.night
-def test_a_night_that_meets_its_limit_shrinks_and_comes_to_its_end(tmp_path):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_night_that_meets_its_limit_shrinks_and_comes_to_its_end(tmp_path, dtype):
     micro.make_model(tmp_path / "model", hidden=512)
     micro.write_talk(tmp_path / "talk", LONG)
-    done = subprocess.run([sys.executable, "-c", NARROW, *(str(tmp_path / name) for name in ("home", "model", "talk")), "110", *SETS,
-                           "companion.compute_dtype=float32"],
+    done = subprocess.run([sys.executable, "-c", NARROW, *(str(tmp_path / name) for name in ("home", "model", "talk")), "210", *SETS,
+                           f"companion.compute_dtype={dtype}"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout.splitlines()[-1])
@@ -143,4 +144,4 @@ def test_a_night_that_meets_its_limit_shrinks_and_comes_to_its_end(tmp_path):
     assert record["train"]["micro_batch"] < 8
     events = read_events(tmp_path / "home" / "nights" / record["night"] / "events.jsonl")
     shrunk = [event for event in events if event["event"] == "shrunk"]
-    assert shrunk and all("out of memory" in event["reason"] for event in shrunk)
+    assert shrunk and all("foreseen" in event["reason"] for event in shrunk), shrunk
