@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from edge_sleep.benchmarks import peak
@@ -52,10 +53,8 @@ def measure(folder: str, shape: str, way: str, dtype: str) -> dict:
         raise SystemExit(f"{allocator.libc()} has no mallopt")
     rows, tokens = map(int, shape.split("x"))
     growth = Growth()
-    try:
+    with suppress(StopIteration):
         peak.CONTENDERS["ours"](folder, rows, tokens, {"dtype": dtype, "epochs": STEPS + 1}, growth)
-    except StopIteration:
-        pass
     of = read(Path(folder))
     step = step_bytes(of, dtype=dtype, rank=peak.RANK, targets=peak.TARGETS, micro_batch=rows, tokens=tokens, chunk=512,
                       checkpointing=True)
@@ -77,8 +76,9 @@ def main() -> None:
         return
     for shape in arguments.shapes.split(","):
         for way in ("kept", "given back"):
-            done = subprocess.run([sys.executable, "-m", "edge_sleep.benchmarks.growth", arguments.folder, "--shapes", shape, "--dtype",
-                                   arguments.dtype, "--only", way], stdout=subprocess.PIPE, text=True, check=True)
+            command = [sys.executable, "-m", "edge_sleep.benchmarks.growth", arguments.folder, "--shapes", shape,
+                       "--dtype", arguments.dtype, "--only", way]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             print(done.stdout.splitlines()[-1], flush=True)
 
 

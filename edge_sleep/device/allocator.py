@@ -2,9 +2,9 @@
 
 torch asks for memory aligned to 64 bytes. glibc cuts such a block out of a larger one and cannot use it again for a request
 of the same size while its neighbours are in use, so the heap grows with every layer of a large model until the step is over
-(train/growth.py; 76 MiB a layer for 2,048 tokens of a 0.5B model). Blocks that have a mapping of their own go back at once, exactly;
-what it costs is the kernel's clearing of every new page, less in huge pages: a step takes half as long again with six layers of
-that model, nearly twice as long with all 24.
+(train/growth.py; 76 MiB a layer for 2,048 tokens of a 0.5B model). Blocks that have a mapping of their own go back at once,
+exactly; what it costs is the kernel's clearing of every new page, less in huge pages: a step takes half as long again with six
+layers of that model, nearly twice as long with all 24.
 """
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """What tonight would need, before a byte is allocated: memory, time, micro-batch, each with its reason.
 
-The bytes are those of `train/anatomy.py` and `train/growth.py`, and the host's. What does not fit is made to, the cheapest way first: a smaller
-chunk of the loss head, recomputed activations, then half as many examples per forward, which keeps the gradient. What
-fits as it was configured gets more examples per forward, up to the whole step, while forwards are too small to be fast.
+The bytes are those of `train/anatomy.py` and `train/growth.py`, and the host's. What does not fit is made to, the cheapest
+way first: a smaller chunk of the loss head, recomputed activations, then half as many examples per forward, which keeps the
+gradient. What fits as it was configured gets more examples per forward, up to the whole step, while forwards are too small to
+be fast.
 """
 from __future__ import annotations
 

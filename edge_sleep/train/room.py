@@ -8,11 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge_sleep.config import Lora, Train
 from edge_sleep.device import allocator, memory
 from edge_sleep.device.limit import FeltLimit
 from edge_sleep.device.shortage import Foreseen, give_back
+from edge_sleep.errors import DoesNotFit
+from edge_sleep.model.base import Base
+from edge_sleep.model.shape import Shape
+from edge_sleep.train.anatomy import standing_bytes, step_bytes
+from edge_sleep.train.growth import grown_bytes
 
 MEBI = 2**20
+
+
+def check_weights(shape: Shape, base: Base, lora: Lora) -> None:
+    """Raise DoesNotFit where what stands all night is more than is left, before any of it is loaded."""
+    stands = standing_bytes(shape, dtype=base.compute_dtype, rank=lora.rank, targets=lora.targets,
+                            int8_embedding=base.int8_embedding)
+    left = memory.available_bytes()
+    if stands > left:
+        raise DoesNotFit(f"the weights take {stands / MEBI:.0f} MiB, and {left / MEBI:.0f} are left of what the plan counted on",
+                         "free memory, and run the night again: it goes on from here")
+
+
+def of_a_step(shape: Shape, base: Base, lora: Lora, settings: Train) -> Callable[[int, int, bool], int]:
+    """What Room asks: bytes that a step of tonight grows the process by, of (rows, tokens, whether freed memory goes back)."""
+    def taken(rows: int, tokens: int, giving_back: bool) -> int:
+        step = step_bytes(shape, dtype=base.compute_dtype, rank=lora.rank, targets=lora.targets, micro_batch=rows, tokens=tokens,
+                          chunk=settings.loss_chunk, checkpointing=settings.checkpointing is not False,
+                          int8_embedding=base.int8_embedding)
+        return grown_bytes(shape, step, dtype=base.compute_dtype, tokens=rows * tokens, give_back=giving_back)
+
+    return taken
 
 
 class Room:

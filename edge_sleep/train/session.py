@@ -27,13 +27,11 @@ from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
 from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
 from edge_sleep.train import blocks, gradient, loop, objective, scaling, state, team
-from edge_sleep.train.anatomy import step_bytes
 from edge_sleep.train.attempt import Attempt
 from edge_sleep.train.budget import Contract
 from edge_sleep.train.helper import Work
 from edge_sleep.train.planner import Plan
-from edge_sleep.train.growth import grown_bytes
-from edge_sleep.train.room import Room
+from edge_sleep.train.room import Room, check_weights, of_a_step
 from edge_sleep.train.team import Team
 
 
@@ -111,6 +109,8 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     parent, folder, plan = work.parent, work.folder, work.plan
     settings, micro_batch = _settings(folder, config, plan)
     shape = shapes.read(base.place.folder)
+    if device.kind == "cpu":
+        check_weights(shape, base, config.lora)
     loaded = load(base, replace(device, torch_name=together.device or device.torch_name))
     events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how)
     objective.prepare_for_training(loaded.model, settings.checkpointing is not False)
@@ -168,12 +168,6 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
         progress.micro_batch = min(progress.micro_batch, size)
         return progress
 
-    def taken(rows: int, tokens: int, giving_back: bool) -> int:
-        step = step_bytes(shape, dtype=base.compute_dtype, rank=config.lora.rank, targets=config.lora.targets, micro_batch=rows,
-                          tokens=tokens, chunk=settings.loss_chunk, checkpointing=settings.checkpointing is not False,
-                          int8_embedding=base.int8_embedding)
-        return grown_bytes(shape, step, dtype=base.compute_dtype, tokens=rows * tokens, give_back=giving_back)
-
     def on_rescale(progress: state.Progress) -> None:
         events("rescaled", step=progress.step, loss_scale=progress.scale, reason="a gradient did not fit float16")
 
@@ -191,7 +185,8 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
 
         size = together.decided(lambda: attempt.size)
         room = None if limit is None else Room(
-            limit, taken, plan.give_back, on_give_back=lambda reason: events("freed_memory", value="given back", reason=reason))
+            limit, of_a_step(shape, base, config.lora, settings), plan.give_back,
+            on_give_back=lambda reason: events("freed_memory", value="given back", reason=reason))
         training = loop.train(
             model, tokenised, settings, pad=loaded.tokenizer.pad_token_id, loss_of=loss_of, may_step=may_step,
             save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),

@@ -60,21 +60,17 @@ def test_losses_are_those_of_full_logits_and_follow_the_adapter(tokenizer_and_mo
     assert found[None] != pytest.approx(found["default"], abs=1e-3)
 
 
-def test_the_head_is_read_in_chunks_for_supervised_tokens_only(tokenizer_and_model, monkeypatch):
+def test_the_head_is_read_for_supervised_tokens_only(tokenizer_and_model, monkeypatch):
     _, model = tokenizer_and_model
-    positions_read, exponentials = [], ops_loss._exponentials
+    positions_read, losses = [], ops_loss.token_losses
 
     def noted(hidden, *rest):
         positions_read.append(len(hidden))
-        return exponentials(hidden, *rest)
+        return losses(hidden, *rest)
 
-    monkeypatch.setattr(ops_loss, "_exponentials", noted)
-    whole = mean_loss(model, EXAMPLES, 0)
+    monkeypatch.setattr(ops_loss, "token_losses", noted)
+    mean_loss(model, EXAMPLES, 0)
     assert sum(positions_read) == sum(example.supervised for example in EXAMPLES)
-    monkeypatch.setattr(heads, "LOGITS_BYTES", 4 * 512 * 7)
-    positions_read.clear()
-    assert mean_loss(model, EXAMPLES, 0) == pytest.approx(whole, abs=1e-5)
-    assert max(positions_read) == 7
 
 
 def test_a_model_that_changes_its_logits_is_asked_whole(tokenizer_and_model, monkeypatch):

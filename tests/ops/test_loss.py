@@ -1,8 +1,10 @@
 """The chunked head against full logits, in float32: loss and every gradient, masked and weighted."""
 import pytest
 import torch
+from edge_sleep.benchmarks.peak import Peak
 
-from edge_sleep.ops.loss import chunked_cross_entropy, reference_cross_entropy
+from edge_sleep.ops import sizes
+from edge_sleep.ops.loss import DenseHead, chunked_cross_entropy, reference_cross_entropy, token_losses
 
 # Both sum the same float32 terms (values to 10, eps 6e-8) in another order: 1e-6 absolute where terms cancel.
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
@@ -30,6 +32,36 @@ def test_equals_full_logits(tokens, hidden, vocabulary, chunk, bias):
     (3 * oracle).backward()
     torch.testing.assert_close(loss, oracle, **TOLERANCE)
     torch.testing.assert_close(ours.grad, theirs.grad, **TOLERANCE)
+
+
+@pytest.mark.parametrize("order", ["rising", "falling", "random"])
+@pytest.mark.parametrize("chunk", [5, 64])
+def test_tiles_of_the_vocabulary_add_up_whatever_logit_comes_first(monkeypatch, order, chunk):
+    """Seven tiles; what was summed is scaled whenever a larger logit comes, here by up to e^100."""
+    monkeypatch.setattr(sizes, "TILE", 16)
+    states, head, targets, weights, bias = inputs(11, 8, 101, bias=True)
+    if order != "random":
+        bias = torch.linspace(-50, 50, 101) * (1 if order == "rising" else -1)
+    ours, theirs = states.clone().requires_grad_(), states.clone().requires_grad_()
+    loss = chunked_cross_entropy(ours, head, targets, weights, denominator=4.0, chunk=chunk, bias=bias)
+    oracle = reference_cross_entropy(theirs, head, targets, weights, denominator=4.0, bias=bias)
+    loss.backward()
+    oracle.backward()
+    torch.testing.assert_close(loss, oracle, **TOLERANCE)
+    torch.testing.assert_close(ours.grad, theirs.grad, **TOLERANCE)
+    each = token_losses(states, DenseHead(head, bias), targets, chunk)
+    torch.testing.assert_close((each * weights).sum() / 4.0, oracle.detach(), **TOLERANCE)
+
+
+@pytest.mark.parametrize("chunk", [64, 1024])
+def test_of_the_logits_one_tile_is_there_at_a_time(chunk):
+    """By the allocator's count: 512 tokens of a vocabulary of 50,000 would be 98 MiB of logits in float32."""
+    states, head, targets, weights, _ = inputs(512, 8, 50_000)
+    states.requires_grad_()
+    counted = Peak()
+    with counted.window():
+        chunked_cross_entropy(states, head, targets, weights, denominator=1.0, chunk=chunk).backward()
+    assert counted.bytes < 2.2 * min(chunk, 512) * sizes.TILE * 4
 
 
 def test_a_token_of_weight_zero_teaches_nothing():
