@@ -6,7 +6,7 @@ were held against the allocator's measured peak in some fifty configurations (te
 from __future__ import annotations
 
 from edge_sleep.model.shape import Shape
-from edge_sleep.ops.sizes import TILE, kept_bytes
+from edge_sleep.ops.sizes import ROWS_BYTES, TILE, kept_bytes
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)          # 4 bits, one byte per 64 weights (double quant), its scale
 ELEMENT = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -59,5 +59,7 @@ def step_bytes(shape: Shape, *, dtype: str, rank: int, targets: str, micro_batch
     weights = element * (shape.linear_parameters / shape.layers - shape.hidden * shape.intermediate)
     inputs = shape.layers * hidden
     chances = kept_bytes(micro_batch, shape.heads, tokens, element)
-    return int(max(inputs + head, kept + chances + weights + 2 * wide + 2 * hidden + max(inputs, gradients + hidden)))
+    # The product that goes into the block's last layer is made again only where an adapter reads it (ops/elementwise.py).
+    product = wide if "down_proj" in chosen(shape, targets) else min(wide, ROWS_BYTES * element // 4)
+    return int(max(inputs + head, kept + chances + weights + wide + product + 2 * hidden + max(inputs, gradients + hidden)))
 
