@@ -113,3 +113,16 @@ def test_a_whole_night_on_two_processes_is_the_night_of_one(micro_home, tmp_path
     for name, value in expected.items():
         # Twelve steps of AdamW at 5e-3 turn a gradient's last bits into 3e-7.
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-5)
+
+
+@pytest.mark.night
+def test_two_processes_train_every_candidate_together(micro_home, tmp_path):
+    """As `torchrun --nproc_per_node 2 -m edge_sleep night --candidates 2 ...` starts it."""
+    command = ["-m", "edge_sleep", "night", "--home", str(tmp_path / "both"), "--model", str(micro_home.model), "--json",
+               "--sessions", str(micro_home.sessions), "--candidates", "2", *(word for item in micro.SETS for word in ("--set", item))]
+    (code, out, err), (helped, silence, _) = ends(start(command))
+    assert (code, helped, silence) == (0, 0, ""), err
+    record = json.loads(out.splitlines()[-1])
+    assert (record["outcome"], record["train"]["processes"]) == ("promoted", 2)
+    events = [json.loads(line) for line in next((tmp_path / "both").glob("nights/*/events.jsonl")).read_text().splitlines()]
+    assert sum(event["event"] == "loaded" for event in events) >= 2, "each candidate was trained"
