@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_sleep.device import memory
+from edge_sleep.device.telemetry.sysfs import Sysfs
 from edge_sleep.system.clock import Clock
 
 Status = Literal["ok", "warn", "fail", "skip"]
@@ -172,6 +173,31 @@ def check_home(root: Path, free_bytes: int | None = None) -> list[Check]:
     return [wrote, Check("disk", "ok", found)]
 
 
+def check_sensors(source: Sysfs | None = None) -> tuple[Check, dict]:
+    """One reading of heat and power; the check, and what `doctor --json` shows of it."""
+    source = source or Sysfs()
+    nothing = source.available()
+    if nothing is not None:
+        return (Check("sensors", "skip", f"{nothing}; a night cannot mind this machine's heat"),
+                {"source": "none", "celsius": {}, "watts_total": None})
+    reading = source.read()
+    told = {"source": reading.source, "celsius": reading.zones, "watts_total": reading.watts}
+    found = f"{len(reading.zones)} thermal zones"
+    if reading.hottest:
+        found += f", hottest {reading.hottest[0]} at {reading.hottest[1]:.1f} degrees"
+    if reading.gated:
+        found += f", {len(reading.gated)} powered off"
+    if reading.watts is not None:
+        found += f"; {reading.watts:.1f} W ({reading.watts_of})"
+    if reading.throttling:
+        return Check("sensors", "warn", f"{found}; the kernel throttles: {', '.join(reading.throttling)}",
+                     "let the board cool down, and look at its fan"), told
+    if reading.lost:
+        return Check("sensors", "warn", f"{found}; lost: {'; '.join(reading.lost)}",
+                     "a sensor that should answer does not; heat there would go unseen"), told
+    return Check("sensors", "ok", found), told
+
+
 def check_clock(clock: Clock) -> Check:
     now = clock.now()
     if now.year < 2024:
@@ -181,11 +207,12 @@ def check_clock(clock: Clock) -> Check:
 
 
 def examine(home: Path, profile: str, profile_reason: str, clock: Clock | None = None,
-            attempt: Try = try_code) -> dict:
+            attempt: Try = try_code, source: Sysfs | None = None) -> dict:
     """Every check, as the JSON document of `doctor`."""
     torch_check, torch_facts = check_torch(attempt)
+    sensors, telemetry = check_sensors(source)
     checks = [check_python(), torch_check, check_gpu(torch_facts), check_nf4(attempt), check_libraries(attempt),
-              check_memory(), *check_home(home), check_clock(clock or Clock())]
+              check_memory(), *check_home(home), sensors, check_clock(clock or Clock())]
     return {"checks": [asdict(check) for check in checks],
-            "telemetry": {"source": "none", "celsius": {}, "watts_total": None},
+            "telemetry": telemetry,
             "profile": profile, "profile_reason": profile_reason}

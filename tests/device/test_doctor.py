@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge_sleep.device import doctor
+from edge_sleep.device.telemetry.reading import Reading
+from edge_sleep.device.telemetry.sysfs import Sysfs
 from edge_sleep.system.clock import ManualClock
 
 TORCH = {"version": "2.13.0", "cuda": None, "gpu": None}
@@ -28,11 +30,11 @@ def statuses(document: dict) -> dict[str, str]:
 
 
 def test_a_sound_machine(tmp_path: Path) -> None:
-    document = doctor.examine(tmp_path, "cpu", "because", ManualClock(), attempt())
+    document = doctor.examine(tmp_path, "cpu", "because", ManualClock(), attempt(), Sysfs(tmp_path / "no-sensors"))
     assert set(document) >= {"checks", "telemetry", "profile"}
     assert document["telemetry"] == {"source": "none", "celsius": {}, "watts_total": None}
     found = statuses(document)
-    assert set(found) == {"python", "torch", "gpu", "bitsandbytes", "libraries", "memory", "home", "disk", "clock"}
+    assert set(found) == {"python", "torch", "gpu", "bitsandbytes", "libraries", "memory", "home", "disk", "sensors", "clock"}
     assert "fail" not in found.values() and found["gpu"] in ("skip", "warn")
     assert list(tmp_path.iterdir()) == []
 
@@ -42,7 +44,7 @@ def test_a_sound_machine(tmp_path: Path) -> None:
     ("bitsandbytes", {"nf4": NF4 | {"forward": 1.4}}), ("bitsandbytes", {"nf4": NF4 | {"backward": float("nan")}}),
     ("libraries", {"libraries": "no answer in 180 s"})])
 def test_each_failure_is_one_line_that_says_what_to_do(tmp_path: Path, name: str, changed: dict) -> None:
-    document = doctor.examine(tmp_path, "cpu", "", ManualClock(), attempt(**changed))
+    document = doctor.examine(tmp_path, "cpu", "", ManualClock(), attempt(**changed), Sysfs(tmp_path / "no-sensors"))
     failed = [check for check in document["checks"] if check["status"] == "fail"]
     assert [check["name"] for check in failed] == [name]
     assert failed[0]["found"] and failed[0]["do"]
@@ -94,3 +96,37 @@ def test_this_machine_with_nothing_replaced(tmp_path: Path) -> None:
     found = statuses(doctor.examine(tmp_path, "cpu", ""))
     assert found["torch"] == found["bitsandbytes"] == found["libraries"] == "ok"
     assert os.listdir(tmp_path) == []
+
+
+class Sensors(Sysfs):
+    """A board that feels what it is told."""
+
+    def __init__(self, **felt):
+        super().__init__()
+        self.felt = felt
+
+    def available(self) -> str | None:
+        return None
+
+    def read(self) -> Reading:
+        return Reading(0.0, "sysfs", **self.felt)
+
+
+WARM = {"zones": {"cpu": 41.0, "tj": 45.5}, "gated": ("gpu",), "watts": 5.25, "watts_of": "VDD_IN"}
+
+
+@pytest.mark.parametrize(("felt", "status", "words"), [
+    (WARM, "ok", "2 thermal zones, hottest tj at 45.5 degrees, 1 powered off; 5.2 W (VDD_IN)"),
+    ({**WARM, "watts": None}, "ok", "2 thermal zones, hottest tj at 45.5 degrees, 1 powered off"),
+    ({**WARM, "lost": ("rail VDD_IN: Input/output error",)}, "warn", "lost: rail VDD_IN: Input/output error"),
+    ({**WARM, "throttling": ("gpu",), "lost": ("x",)}, "warn", "the kernel throttles: gpu")])
+def test_what_the_board_feels_is_told(felt, status, words):
+    check, told = doctor.check_sensors(Sensors(**felt))
+    assert (check.status, words in check.found, bool(check.do)) == (status, True, status != "ok")
+    assert told == {"source": "sysfs", "celsius": WARM["zones"], "watts_total": felt["watts"]}
+
+
+def test_a_machine_without_zones_is_skipped_with_its_reason(tmp_path):
+    check, told = doctor.check_sensors(Sysfs(tmp_path))
+    assert check.status == "skip" and "has no thermal zone" in check.found
+    assert told == {"source": "none", "celsius": {}, "watts_total": None}
