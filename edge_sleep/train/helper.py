@@ -4,29 +4,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
-from edge_sleep.config import Config
-from edge_sleep.data.experience import Example
 from edge_sleep.device import detect
 from edge_sleep.errors import DeviceError, EdgeSleepError
-from edge_sleep.model.base import Base
 from edge_sleep.train import team
-from edge_sleep.train.planner import Plan
-
-
-@dataclass(frozen=True)
-class Work:
-    """One training as process 0 announces it: what each process needs to make the same model and the same batches."""
-
-    base: Base
-    device: detect.Device
-    config: Config
-    examples: list[Example]
-    parent: Path | None
-    folder: Path
-    plan: Plan
+from edge_sleep.train.session import share_training
 
 
 def take_part() -> int:
@@ -35,8 +17,6 @@ def take_part() -> int:
     What goes wrong in a training goes wrong in every process at once, and process 0 says it. Raises DeviceError where
     process 0 ended without a word.
     """
-    from edge_sleep.train.session import share_training
-
     trainings = 0
     try:
         for together, work in team.announced(detect.choose().kind == "gpu"):

@@ -29,10 +29,10 @@ from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_e
 from edge_sleep.train import blocks, gradient, loop, objective, scaling, state, team
 from edge_sleep.train.attempt import Attempt
 from edge_sleep.train.budget import Contract
-from edge_sleep.train.helper import Work
 from edge_sleep.train.planner import Plan
 from edge_sleep.train.room import Room, check_weights, of_a_step
 from edge_sleep.train.team import Team
+from edge_sleep.train.work import Work
 
 
 class TrainingStop(str, Enum):
