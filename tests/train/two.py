@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -40,8 +41,12 @@ def main(folder: Path) -> None:
                     "held_out": training.progress.held_out, "saved": state.latest(folder / case) is not None,
                     "micro_batch": training.progress.micro_batch}
         (folder / f"{case}-{together.rank}.json").write_text(json.dumps(said))
+    torch.distributed.barrier()        # the first process holds the store that the other still reads from
     torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    # All is written; a thread of gloo's that is still ending would abort the interpreter's own end (seen once in many runs).
+    os._exit(0)
