@@ -79,8 +79,6 @@ def test_the_proposals_own_settings_end_without_effect(tmp_path):
 
 def test_five_nights_in_a_row_keep_what_each_one_taught(tmp_path):
     document = course(tmp_path / "home", nights=5, facts=2, seed=500, sets=[*FEWER], pools_too=False)
-    outcomes = [row["outcome"] for row in document["rows"]]
-    # Two facts a night are little to measure by: of thirty nights one was rejected (LOG.md), and runs differ.
-    assert outcomes.count("promoted") >= 4 and set(outcomes) <= {"promoted", "rejected"}, outcomes
-    assert document["summary"]["kept_mean"] >= 0.75
+    assert [row["outcome"] for row in document["rows"]] == ["promoted"] * 5
+    assert document["summary"]["kept_mean"] >= 0.8
     assert len(document["summary"]["adapter_bytes"]) == 1
