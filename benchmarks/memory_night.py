@@ -1,11 +1,11 @@
 """Whole nights under a hard memory limit: from transcripts to promotion, in a process that the kernel would kill.
 
     python -m edge_sleep.benchmarks.shapes qwen2.5-0.5b /tmp/shape
-    python -m edge_sleep.benchmarks.memory_night /tmp/shape --limits 2048,1536,1536-400
+    python -m edge_sleep.benchmarks.memory_night /tmp/shape --limits 2048,1536,1536-480
 
 Each limit (MiB) is one night in a cgroup of its own, page cache and kernel memory included, no swap; all of them in one
-home: the first quantises the base, the later ones read its cache and continue the adapter. `1536-400` is a night whose
-neighbour in the same cgroup takes 400 MiB when the plan is made already: it has to hit the limit and shrink. Random weights
+home: the first quantises the base, the later ones read its cache and continue the adapter. `1536-480` is a night whose
+neighbour in the same cgroup takes 480 MiB when the plan is made already: it has to hit the limit and shrink. Random weights
 recall nothing, so what a night is judged by is loosened as the tests do, and the loss on what was taught decides; every
 setting is printed. The last line is one JSON document.
 """
@@ -110,7 +110,7 @@ def plans(home: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", help="the model")
-    parser.add_argument("--limits", default="2048,1536,1536-400",
+    parser.add_argument("--limits", default="2048,1536,1536-480",
                         help="MiB of each night, in order; LIMIT-HELD: a neighbour takes HELD of it once the plan is made")
     parser.add_argument("--sessions", type=Path, help="your own transcripts; generated ones where left out")
     parser.add_argument("--exchanges", type=int, default=12, help="generated exchanges a night")
