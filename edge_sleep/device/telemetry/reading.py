@@ -5,6 +5,18 @@ What is unknown is None or named in `lost`, never a number that looks cool: a go
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+
+class Lost(NamedTuple):
+    """Something that should have been readable, and why it was not."""
+
+    kind: Literal["telemetry", "zone", "rail", "gpu", "memory"]
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Reading:
     power_mode: str | None = None
     throttling: tuple[str, ...] = ()                   # what the kernel throttles right now
     over_current: dict[str, int] = field(default_factory=dict)     # events since boot, by counter
-    lost: tuple[str, ...] = ()                         # what should have been readable, each with why
+    lost: tuple[Lost, ...] = ()
 
     @property
     def hottest(self) -> tuple[str, float] | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edge_sleep.device import memory
-from edge_sleep.device.telemetry.reading import Reading
+from edge_sleep.device.telemetry.reading import Lost, Reading
 from edge_sleep.errors import DeviceError
 
 SYS = Path("/sys")
@@ -21,7 +21,7 @@ TOTALS = ("VIN", "POM_5V_IN", "VDD_IN")
 _MONITORS = ("ina3221", "ina238")
 _UNUSED = ("NC", "sum of shunt voltages")              # INA3221 channels that measure no rail
 _GATED = -256.0                                        # what some kernels say instead of EAGAIN
-_POSSIBLE = (-40.0, 150.0)                             # Celsius; outside, a sensor is broken
+POSSIBLE = (-40.0, 150.0)                             # Celsius; outside, a sensor is broken
 
 
 class Sysfs:
@@ -38,7 +38,7 @@ class Sysfs:
 
     def read(self) -> Reading:
         """This moment; what could not be read is in `lost`."""
-        lost: list[str] = []
+        lost: list[Lost] = []
         zones, gated = self._temperatures(lost)
         rails, watts, watts_of = self._power(lost)
         load, hertz = self._gpu(lost)
@@ -46,14 +46,17 @@ class Sysfs:
             available = memory.available_bytes(self.meminfo)
         except DeviceError as error:
             available = None
-            lost.append(str(error))
+            lost.append(Lost("memory", "MemAvailable", str(error)))
         return Reading(self.monotonic(), self.name, zones, gated, rails, watts, watts_of, load, hertz, available,
-                       throttling=self._throttling(), over_current=self._over_current(), lost=tuple(lost))
+                       throttling=throttling(self.root), over_current=over_current(self.root), lost=tuple(lost))
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
     def _zones(self) -> Iterator[Path]:
         yield from sorted((self.root / "devices/virtual/thermal").glob("thermal_zone*"))
 
-    def _temperatures(self, lost: list[str]) -> tuple[dict[str, float], tuple[str, ...]]:
+    def _temperatures(self, lost: list[Lost]) -> tuple[dict[str, float], tuple[str, ...]]:
         zones: dict[str, float] = {}
         gated = []
         for folder in self._zones():
@@ -61,18 +64,18 @@ class Sysfs:
             try:
                 celsius = _celsius(folder / "temp")
             except (OSError, ValueError) as error:
-                lost.append(f"zone {name}: {_why(error)}")
+                lost.append(Lost("zone", name, _why(error)))
                 continue
             if celsius is None:
                 gated.append(name)
-            elif not _POSSIBLE[0] <= celsius <= _POSSIBLE[1]:
-                lost.append(f"zone {name}: {celsius:g} degrees are not possible")
+            elif not POSSIBLE[0] <= celsius <= POSSIBLE[1]:
+                lost.append(Lost("zone", name, f"{celsius:g} degrees are not possible"))
             else:
                 # Two zones of one name (some x86 machines): the hotter one counts.
                 zones[name] = max(celsius, zones.get(name, celsius))
         return zones, tuple(gated)
 
-    def _power(self, lost: list[str]) -> tuple[dict[str, float], float | None, str]:
+    def _power(self, lost: list[Lost]) -> tuple[dict[str, float], float | None, str]:
         rails: dict[str, float] = {}
         named: list[str] = []
         for label, files in (rail for folder in self._monitors() for rail in _rails(folder)):
@@ -80,7 +83,7 @@ class Sysfs:
             try:
                 rails[label] = math.prod(map(_number, files)) / 1e6
             except (OSError, ValueError) as error:
-                lost.append(f"rail {label}: {_why(error)}")
+                lost.append(Lost("rail", label, _why(error)))
         total = next((name for name in TOTALS if name in named), None)
         if total is not None:
             # Never the sum of the others where this one fails: 21 W would read as 2.8.
@@ -93,33 +96,37 @@ class Sysfs:
             if _text(folder / "name") in _MONITORS:
                 yield folder
 
-    def _gpu(self, lost: list[str]) -> tuple[float | None, int | None]:
+    def _gpu(self, lost: list[Lost]) -> tuple[float | None, int | None]:
         for node in sorted((self.root / "class/devfreq").glob("*gpu*")):
             device = node.resolve().parent.parent
             try:
                 return _number(device / "load") / 1000, int(_number(node / "cur_freq"))
             except (OSError, ValueError) as error:
-                lost.append(f"gpu {node.name}: {_why(error)}")
+                lost.append(Lost("gpu", node.name, _why(error)))
         return None, None
 
-    def _throttling(self) -> tuple[str, ...]:
-        alerts = []
-        for folder in sorted((self.root / "class/thermal").glob("cooling_device*")):
-            name = _text(folder / "type") or ""
-            if name.endswith("-throttle-alert") and (_text(folder / "cur_state") or "0") != "0":
-                alerts.append(name.removesuffix("-throttle-alert"))
-        return tuple(alerts)
 
-    def _over_current(self) -> dict[str, int]:
-        counts = {}
-        for folder in (self.root / "class/hwmon").glob("hwmon*"):
-            if _text(folder / "name") != "soctherm_oc":
-                continue
-            for file in sorted(folder.glob("oc*_event_cnt")):
-                count = _text(file)
-                if count is not None and count.isdecimal():
-                    counts[file.name.removesuffix("_event_cnt")] = int(count)
-        return counts
+def throttling(root: Path = SYS) -> tuple[str, ...]:
+    """What the kernel slows for heat right now."""
+    alerts = []
+    for folder in sorted((root / "class/thermal").glob("cooling_device*")):
+        name = _text(folder / "type") or ""
+        if name.endswith("-throttle-alert") and (_text(folder / "cur_state") or "0") != "0":
+            alerts.append(name.removesuffix("-throttle-alert"))
+    return tuple(alerts)
+
+
+def over_current(root: Path = SYS) -> dict[str, int]:
+    """Over-current events since boot, by counter; many are harmless (oc3 under MAXN_SUPER), so their growth is what counts."""
+    counts = {}
+    for folder in (root / "class/hwmon").glob("hwmon*"):
+        if _text(folder / "name") != "soctherm_oc":
+            continue
+        for file in sorted(folder.glob("oc*_event_cnt")):
+            count = _text(file)
+            if count is not None and count.isdecimal():
+                counts[file.name.removesuffix("_event_cnt")] = int(count)
+    return counts
 
 
 def _rails(folder: Path) -> Iterator[tuple[str, tuple[Path, ...]]]:

@@ -104,7 +104,7 @@ def test_a_total_that_fails_is_unknown_not_the_sum_of_the_rest(root, monkeypatch
     failing(monkeypatch, root / "bus/i2c/devices/1-0040/hwmon/hwmon3/curr1_input", errno.EIO)
     found = read(root)
     assert (found.watts, found.watts_of) == (None, "VDD_IN")
-    assert found.lost == ("rail VDD_IN: as the kernel says it",)
+    assert found.lost == (("rail", "VDD_IN", "as the kernel says it"),)
     assert found.rails == pytest.approx({"VDD_CPU_GPU_CV": 1.3, "VDD_SOC": 1.5})
 
 
@@ -124,7 +124,7 @@ def test_without_a_total_one_lost_rail_leaves_it_unknown(root):
     agx(root)
     put(root / "bus/i2c/devices/1-0041/hwmon/hwmon4/in2_input", "?")
     found = read(root)
-    assert found.watts is None and found.lost == ("rail VDDQ_VDD2_1V8AO: not a number",)
+    assert found.watts is None and found.lost == (("rail", "VDDQ_VDD2_1V8AO", "not a number"),)
 
 
 def test_thor_measures_its_input(root):
@@ -151,4 +151,4 @@ def test_no_content_of_a_file_raises(tmp_path_factory, content):
         (root / file).write_bytes(content)
     put(root / "bus/i2c/devices/1-0040/hwmon/hwmon1/name", "ina3221")
     found = read(root)
-    assert all(sysfs._POSSIBLE[0] <= celsius <= sysfs._POSSIBLE[1] for celsius in found.zones.values())
+    assert all(sysfs.POSSIBLE[0] <= celsius <= sysfs.POSSIBLE[1] for celsius in found.zones.values())
