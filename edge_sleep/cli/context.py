@@ -69,7 +69,7 @@ def load_profile(common: Common) -> tuple[Profile, str]:
     """The board's profile and why this one."""
     from edge_sleep.device import profile
     if common.profile:
-        return profile.load(common.profile), "--profile"
+        return profile.asked(common.profile)
     return profile.detect()
 
 
