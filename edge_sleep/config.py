@@ -169,6 +169,24 @@ class Budget(Section):
     memory_bytes: int = Field(0, ge=0, description="most memory the night may take; 0 means what is available now")
 
 
+class Thermal(Section):
+    source: str = Field("auto", description="what tells heat and power: auto, sysfs, jtop, none, or a night's telemetry.jsonl")
+    ceiling_celsius: float = Field(0.0, ge=0, lt=130, description="the hottest zone is held here, and a degree above it the "
+                                   "night pauses; 0 takes the board's profile")
+    release_celsius: float = Field(0.0, ge=0, lt=130, description="a pause for heat ends below this; 0 takes the profile's")
+    longest_pause: Duration = Field(15 * 60.0, description="a pause longer than this ends the night, resumable")
+
+
+class Power(Section):
+    cap_watts: float = Field(0.0, ge=0, description="most watts of the whole board on average, kept by working less; 0 is no cap")
+    energy_joules: float = Field(0.0, ge=0, description="energy of the whole board that a night may take; 0 is no limit")
+    mode: str = Field("", description="power mode for the night, by the name the board gives it, such as 25W; empty leaves it")
+    gpu_max_hertz: int = Field(0, ge=0, description="cap of the GPU clock for the night, in hertz (root only); 0 leaves it")
+    fan_profile: str = Field("", description="fan profile for the night, by the name the board gives it, such as cool; "
+                             "empty leaves it")
+    jetson_clocks: bool = Field(False, description="hold all clocks at their highest for the night")
+
+
 class Gate(Section):
     probes: tuple[str, ...] = Field((), description="your own questions: YAML files of {question, expect}")
     batch: int = Field(32, ge=1, description="questions asked at once")
@@ -200,6 +218,8 @@ class Config(BaseModel):
     lora: Lora = Lora()
     train: Train = Train()
     budget: Budget = Budget()
+    thermal: Thermal = Thermal()
+    power: Power = Power()
     gate: Gate = Gate()
 
 

@@ -9,7 +9,8 @@
     |-- DeviceError          22   no usable device or library
     |-- ModelError           23   model or adapter cannot be used
     |-- IntegrityError       30   bytes on disk are not the bytes that were promised
-    `-- Preempted            14   a conversation takes the device
+    |-- Preempted            14   a conversation takes the device
+    `-- TooHot               13   heat or power say that the night must stop
 
 A traceback that reaches a person is a bug (exit 50); everything else is one of these.
 """
@@ -138,3 +139,8 @@ class IntegrityError(EdgeSleepError):
 class Preempted(EdgeSleepError):
     exit_code = Exit.PREEMPTED
     outcome = Outcome.PREEMPTED
+
+
+class TooHot(EdgeSleepError):
+    exit_code = Exit.STOPPED_HEAT
+    outcome = Outcome.STOPPED_HEAT

@@ -6,16 +6,18 @@ next start finishes: state/ holds the plan and the training state, verdict.json 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from typing import Any
 
 from edge_sleep.checkpoint import manifest, store
 from edge_sleep.config import Config
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.device import detect, environment
-from edge_sleep.errors import EdgeSleepError, Outcome, Preempted, StorageError
+from edge_sleep.device.power.lease import Power, PowerError, restore_left_over
+from edge_sleep.errors import EdgeSleepError, Outcome, Preempted, StorageError, TooHot
 from edge_sleep.model import base as base_model
-from edge_sleep.stages import choose, ends, learn, settle
+from edge_sleep.stages import choose, ends, learn, pacing, settle
 from edge_sleep.stages.context import Night, Request
 from edge_sleep.stages.learn import ahead as plan
 from edge_sleep.system.clock import Clock
@@ -26,6 +28,7 @@ from edge_sleep.system.record import Recorder, night_id
 from edge_sleep.system.signals import Signals
 from edge_sleep.train import team
 from edge_sleep.train.budget import Contract
+from edge_sleep.train.pace import unpaced
 
 __all__ = ["Request", "plan", "run"]
 
@@ -41,8 +44,11 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
     started = clock.monotonic()
     home.make()
     with hold(home.night_lock, "a night"), Signals() as signals:
+        left_over = restore_left_over(home.power_intent)
+        Power(config.power, home.power_intent).check()
         store.rebuild(home)
-        device = base_model.settled(home, detect.choose(config.companion.compute_dtype))
+        found, considered = detect.tried(config.companion.compute_dtype)
+        device = base_model.settled(home, found)
         place = base_model.resolve(config.companion.model, config.companion.allow_download)
         unfinished = None if request.dry_run else ends.unfinished(home)
         identity = unfinished or night_id(home.nights, clock)
@@ -52,12 +58,21 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
         base = learn.declare(home, place, config, device, clock.stamp())
         night = Night(home, config, request, clock, device, place, base,
                       Contract(clock, started, config.budget.time, 0.0), identity, events,
-                      Recorder(folder / "record.json", identity, clock, events), signals, candidates=config.train.candidates)
+                      Recorder(folder / "record.json", identity, clock, events), signals, unpaced(clock),
+                      candidates=config.train.candidates)
+        night.record["environment"]["device_order"] = [asdict(one) for one in considered]
         events("night", state="resume" if unfinished else "begin", night=identity, device=device.reason)
+        for facts in left_over:
+            events("power", **facts)
         try:
-            ended = _stages(night)
+            with pacing.of_night(night) as night.pace:
+                ended = _stages(night)
             team.dismiss(device.kind == "gpu")
             return ended
+        except PowerError as error:                    # what an interrupted night has trained stays
+            with suppress(StorageError):
+                night.recorder.close(error.outcome, error.message, int(error.exit_code))
+            raise
         except EdgeSleepError as error:
             with suppress(StorageError):
                 ends.give_up(night, error.outcome, error.message, int(error.exit_code))
@@ -70,9 +85,9 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
 
 def _stages(night: Night) -> dict:
     record, phase = night.record, night.recorder.phase
-    record |= {"environment": environment.describe() | {"device": night.device.reason, "sees": night.device.kind},
-               "base": night.base.entry()}
-    with Buffer(night.home.experiences) as buffer:
+    record["environment"] |= environment.describe() | {"device": night.device.reason, "sees": night.device.kind}
+    record["base"] = night.base.entry()
+    with Buffer(night.home.experiences) as buffer, ExitStack() as lent:
         with phase("ingest"):
             choose.ingest(night, buffer)
         with phase("select"):
@@ -86,6 +101,8 @@ def _stages(night: Night) -> dict:
             return ends.end(night, Outcome.DOES_NOT_FIT, plan.choices[0]["reason"])
         if night.request.dry_run:
             return ends.dry(night)
+        power = lent.enter_context(Power(night.config.power, night.home.power_intent, night.events))
+        record["environment"]["power"] = power.changes
 
         if not (night.state / "verdict.json").is_file():
             if not (night.state / "candidate" / manifest.NAME).is_file():
@@ -99,8 +116,8 @@ def _stages(night: Night) -> dict:
             try:
                 with phase("judge"):
                     settle.judge(night)
-            except Preempted as error:
-                return ends.end(night, Outcome.PREEMPTED, error.message)
+            except (Preempted, TooHot) as error:
+                return ends.end(night, error.outcome, error.message)
         with phase("promote"):
             outcome, reason = settle.settle(night, buffer)
     return ends.end(night, outcome, reason)

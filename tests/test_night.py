@@ -202,7 +202,7 @@ def test_a_conversation_takes_the_device_and_the_night_goes_on_later(first_night
 def test_a_device_without_bfloat16_learns_in_float16_with_a_scaled_loss(first_night, model, tmp_path, monkeypatch):
     from edge_sleep.device import detect
 
-    monkeypatch.setattr(detect, "choose", lambda asked="auto": detect.Device("cpu", "cpu", "float16", "as on a card without bfloat16"))
+    monkeypatch.setattr(detect, "choose", lambda asked="auto", cpuinfo=None: detect.Device("cpu", "cpu", "float16", "as on a card without bfloat16"))
     micro.write_talk(tmp_path / "talk")
     record = micro.night(tmp_path / "home", model, tmp_path / "talk")
     assert record["outcome"] == "promoted" and record["train"]["loss_scale"] >= 1024

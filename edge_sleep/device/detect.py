@@ -4,6 +4,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edge_sleep.device.doctor.check import Try, try_code
+from edge_sleep.device.doctor.torch_probes import check_nf4
+
 CPUINFO = Path("/proc/cpuinfo")
 _UNITS = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX", "bf16": "Arm's BF16 extension"}     # flag of the kernel -> name
 
@@ -18,10 +21,48 @@ class Device:
 
 def choose(asked: str = "auto", cpuinfo: Path = CPUINFO) -> Device:
     """The device of this machine, and the type it computes in; asked: that type, or auto. Loads torch."""
-    found = _found(cpuinfo)
+    return _as_asked(_found(cpuinfo), asked)
+
+
+def _as_asked(found: Device, asked: str) -> Device:
     if asked in ("auto", found.compute_dtype):
         return found
     return replace(found, compute_dtype=asked, reason=f"{asked} as configured; by itself: {found.reason}")
+
+
+@dataclass(frozen=True)
+class Considered:
+    """One device of the order GPU, CPU, another machine: whether it is taken, and why or why not."""
+
+    device: str
+    taken: bool
+    reason: str
+
+
+def tried(asked: str = "auto", cpuinfo: Path = CPUINFO, attempt: Try = try_code) -> tuple[Device, list[Considered]]:
+    """As `choose`, but a GPU is taken only where a 4-bit layer has just run on it, forward and backward, in another process."""
+    found = choose(asked, cpuinfo)
+    elsewhere = Considered("another machine", False, "not asked: this one can")
+    if found.kind == "cpu":
+        return found, [Considered("gpu", False, _why_no_gpu()), Considered("cpu", True, found.reason), elsewhere]
+    check = check_nf4(True, attempt)
+    if check.status == "ok":
+        return found, [Considered("gpu", True, f"{found.reason}; {check.found}"), Considered("cpu", False, "not needed"),
+                       elsewhere]
+    instead = on_cpu(asked, f"the GPU fails: {check.found}", cpuinfo)
+    return instead, [Considered("gpu", False, f"a 4-bit layer was tried and failed: {check.found}"),
+                     Considered("cpu", True, instead.reason), elsewhere]
+
+
+def on_cpu(asked: str, why_no_gpu: str, cpuinfo: Path = CPUINFO) -> Device:
+    """The CPU, whatever GPU there is."""
+    return _as_asked(_cpu(why_no_gpu, cpuinfo), asked)
+
+
+def _why_no_gpu() -> str:
+    import torch
+
+    return "this torch is a CPU build" if torch.version.cuda is None else "torch sees no CUDA device"
 
 
 def _found(cpuinfo: Path) -> Device:
@@ -32,7 +73,10 @@ def _found(cpuinfo: Path) -> Device:
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Device("gpu", "cuda", "bfloat16", f"{name} multiplies bfloat16 natively")
         return Device("gpu", "cuda", "float16", f"{name} has no native bfloat16; float16 with a scaled loss")
-    why_no_gpu = "this torch is a CPU build" if torch.version.cuda is None else "torch sees no CUDA device"
+    return _cpu(_why_no_gpu(), cpuinfo)
+
+
+def _cpu(why_no_gpu: str, cpuinfo: Path) -> Device:
     units = bfloat16_units(cpuinfo)
     if units is not None:
         return Device("cpu", "cpu", "bfloat16", f"{why_no_gpu}; bfloat16, which this CPU multiplies natively ({units})")

@@ -197,6 +197,18 @@ def load(base: Base, device: Device) -> LoadedBase:
     return LoadedBase(model, tokenizer, time.monotonic() - began, how)
 
 
+def describe(model: Any) -> dict[str, Any]:
+    """What was really loaded, read from the model itself: where it lies, what it computes in, how many layers are 4-bit."""
+    import torch
+
+    lies = sorted({str(value.device) for value in model.parameters()})
+    on_gpu = any(place.startswith("cuda") for place in lies)
+    layers = [module for module in model.modules() if getattr(getattr(module, "weight", None), "quant_state", None) is not None]
+    computes = sorted({str(layer.compute_dtype).removeprefix("torch.") for layer in layers})
+    return {"device": ", ".join(lies), "gpu": torch.cuda.get_device_name() if on_gpu else None, "dtype": ", ".join(computes),
+            "layers_4bit": len(layers)}
+
+
 def _not_finite(model: Any) -> str | None:
     """The first parameter, 4-bit ones aside, with a NaN or an infinity."""
     for name, value in model.named_parameters():

@@ -15,7 +15,7 @@ from edge_sleep.checkpoint import manifest
 from edge_sleep.config import Config
 from edge_sleep.data.experience import Example
 from edge_sleep.device.shortage import give_back
-from edge_sleep.errors import DoesNotFit, ModelError, Outcome, Preempted
+from edge_sleep.errors import DoesNotFit, ModelError, Outcome, Preempted, TooHot
 from edge_sleep.evaluate import choice, gate, judge
 from edge_sleep.evaluate.probes import Probe
 from edge_sleep.stages import questions
@@ -93,7 +93,7 @@ def _train(night: Night, index: int, variant: Variant, entries: list[dict], plan
             result = {"failed": {"why": error.message}}
         give_back()                          # the next candidate's memory: never two models at once
         if isinstance(result, tuple):
-            if index and result[0] is Outcome.STOPPED_TIME:
+            if index and result[0] in (Outcome.STOPPED_TIME, Outcome.STOPPED_HEAT):
                 entry |= {"outcome": "left out", "why": result[1]}
                 return None
             return result[0], f"candidate {index + 1} ({variant.name}): {result[1]}"
@@ -122,8 +122,8 @@ def _ask(night: Night, index: int, entry: dict, select: list[Probe]) -> tuple[Ou
     if not (folder / ANSWERS).is_file():
         try:
             answers, seconds = questions.ask(night, folder / "candidate", select, with_others=not index)
-        except Preempted as error:
-            return Outcome.PREEMPTED, error.message
+        except (Preempted, TooHot) as error:
+            return error.outcome, error.message
         give_back()
         if answers is None:
             entry |= {"outcome": "left out" if index else "finished", "why": "no time was left for the select questions"}

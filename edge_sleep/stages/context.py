@@ -16,6 +16,7 @@ from edge_sleep.system.lock import holder
 from edge_sleep.system.record import Recorder
 from edge_sleep.system.signals import Signals
 from edge_sleep.train.budget import Contract
+from edge_sleep.train.pace import Pace
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Night:
     events: EventLog
     recorder: Recorder
     signals: Signals
+    pace: Pace
     parent: str | None = None
     experiences: list[Experience] = field(default_factory=list)   # tonight's new ones
     held_out: list[Experience] = field(default_factory=list)

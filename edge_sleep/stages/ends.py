@@ -6,6 +6,7 @@ import shutil
 from edge_sleep.device import memory
 from edge_sleep.errors import Outcome, StorageError
 from edge_sleep.evaluate import report
+from edge_sleep.stages import pacing
 from edge_sleep.stages.context import Night
 from edge_sleep.system.files import write_bytes
 from edge_sleep.system.home import Home
@@ -23,6 +24,7 @@ def unfinished(home: Home) -> str | None:
 
 def end(night: Night, outcome: Outcome, reason: str) -> dict:
     night.record["measured"]["rss_peak_bytes"] = memory.rss_peak_bytes()
+    pacing.note(night)
     exit_code = 128 + night.signals.received if night.signals.received and outcome is Outcome.PREEMPTED else None
     record = night.recorder.close(outcome, reason, exit_code)
     write_bytes(night.folder / "report.txt", report.as_text(record).encode())
@@ -33,6 +35,7 @@ def end(night: Night, outcome: Outcome, reason: str) -> dict:
 
 def give_up(night: Night, outcome: Outcome, reason: str, exit_code: int) -> None:
     """Record a night that broke. Its state stays only where trying again can help: a full disk, a damaged pointer."""
+    pacing.note(night)
     night.recorder.close(outcome, reason, exit_code)
     if outcome is Outcome.FAILED and exit_code != int(StorageError.exit_code):
         shutil.rmtree(night.state, ignore_errors=True)

@@ -36,14 +36,38 @@ def declare(home: Home, place: base_model.BaseSource, config: Config, device: de
 
 
 def plan(night: Night) -> planner.Plan:
-    plan = forecast.forecast(night.home, night.config, night.place, night.device, night.base.sha256,
-                             night.examples, _board(night))
+    plan = _forecast(night)
+    if plan.where == "none" and night.device.kind == "gpu":
+        plan = _on_the_cpu(night, plan)
     choices = [*plan.choices, *_room_for_candidates(night.home, night.config, plan, night.base.entry())]
     night.record["plan"] = {"peak_bytes": plan.peak_bytes, "seconds": round(plan.seconds, 1), "where": plan.where,
                             "reasons": [f"{choice['name']} {choice['value']}: {choice['reason']}" for choice in choices]}
     night.events("plan", **plan.as_json())
     if plan.give_back and not night.request.dry_run:
         night.events("allocator", given_back=allocator.give_back_at_once())
+    return plan
+
+
+def _forecast(night: Night) -> planner.Plan:
+    return forecast.forecast(night.home, night.config, night.place, night.device, night.base.sha256, night.examples,
+                             _board(night))
+
+
+def _on_the_cpu(night: Night, on_gpu: planner.Plan) -> planner.Plan:
+    """The plan for the CPU, and the night moved there, where the memory that the GPU lacks is enough for it."""
+    why, gpu = on_gpu.choices[0]["reason"], night.device
+    cpu = detect.on_cpu(night.config.companion.compute_dtype, f"the GPU is too small: {why}")
+    night.device = base_model.settled(night.home, cpu)
+    plan = _forecast(night)
+    if plan.where == "none":
+        night.device = gpu
+        return on_gpu
+    considered = night.record["environment"]["device_order"]
+    for entry in considered:
+        entry |= {"gpu": {"taken": False, "reason": f"memory: {why}"},
+                  "cpu": {"taken": True, "reason": night.device.reason}}.get(entry["device"], {})
+    night.record["environment"] |= {"device": night.device.reason, "sees": "cpu"}
+    night.events("device", order=considered, fell="gpu to cpu", reason=why)
     return plan
 
 
@@ -60,13 +84,14 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
     def train_one(config: Config, examples: list[Example], folder: Path, plan: planner.Plan) -> contest.Trained:
         result = train_candidate(night.base, night.device, config, examples, night.parent_folder, folder, plan,
                                  night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
-                                 _held_out(night))
+                                 _held_out(night), night.pace)
         night.record["train"] |= result.train
         night.record["measured"] |= result.measured
         night.record["data"] |= result.data
         if result.stop is TrainingStop.FINISHED:
             return {"train": result.train, "measured": result.measured, "data": result.data}
-        return Outcome.STOPPED_TIME if result.stop is TrainingStop.DEADLINE else Outcome.PREEMPTED, result.reason
+        return {TrainingStop.DEADLINE: Outcome.STOPPED_TIME, TrainingStop.HEAT: Outcome.STOPPED_HEAT,
+                TrainingStop.INTERRUPTED: Outcome.PREEMPTED}[result.stop], result.reason
 
     if night.candidates > 1:
         return contest.run(night, _plans(night, plan), train_one, reserved)

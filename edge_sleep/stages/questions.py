@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_sleep.data.augment.rewording import probe_rewordings
-from edge_sleep.errors import Preempted
+from edge_sleep.errors import Preempted, TooHot
 from edge_sleep.evaluate import exam
 from edge_sleep.evaluate.probes import Probe
 from edge_sleep.stages.context import Night, interrupted
@@ -17,10 +17,13 @@ def compose(night: Night) -> tuple[list[Probe], list[Probe]]:
 
 
 def give_way(night: Night, done: int, total: int) -> None:
-    """Say how far it is; raises Preempted where somebody wants the device."""
+    """Say how far it is, and rest as heat and power want it; raises Preempted where somebody wants the device, TooHot."""
     night.events("probe", done=done, total=total)
+    halt = night.pace.rest(lambda: interrupted(night) is not None or night.contract.remaining() <= 0)
     if why := interrupted(night):
         raise Preempted(f"{why}; the trained candidate is kept and judged next time")
+    if halt is not None:
+        raise TooHot(f"{halt.cause.value}: {halt.reason}; the trained candidate is kept and judged next time")
 
 
 def ask(night: Night, candidate: Path, select: list[Probe], *, with_others: bool) -> tuple[dict[str, dict] | None, float]:

@@ -21,6 +21,7 @@ def judge(night: Night) -> None:
     from edge_sleep.evaluate.court import hear
 
     select, confirm = questions.compose(night)
+    night.pace.begin()
     own = {probe.messages[-1]["content"] for probe in confirm if probe.kind == "own"}
     asked_first = sorted(night.experiences, key=lambda item: item.prompt.strip() not in own)
     taught, held_out = ([Example(conversation(item.prompt, item.response, item.context if in_context else ()), 1.0, "new",

@@ -33,6 +33,7 @@ class Home:
     state = property(lambda self: self.root / "state")
     night_lock = property(lambda self: self.root / "state" / "night.lock")
     session_lock = property(lambda self: self.root / "state" / "session.lock")
+    power_intent = property(lambda self: self.root / "state" / "power-intent.json")
     cache = property(lambda self: self.root / "cache")
 
     def adapter(self, adapter_id: str) -> Path:

@@ -21,27 +21,35 @@ class Attempt:
     loss: float                        # of the step, nats per unit of weight
     norm: float                        # of its gradient
     who: str | None = None             # ran out of memory
+    halt: str | None = None            # what was said between two forwards: the step was given up
 
     @property
     def good(self) -> bool:
-        return self.who is None and math.isfinite(self.loss) and math.isfinite(self.norm)
+        return self.who is None and self.halt is None and math.isfinite(self.loss) and math.isfinite(self.norm)
+
+
+class _Halted(Exception):
+    """Carries what was said at a boundary out of the forwards."""
 
 
 def attempt(model: Any, parameters: Mapping[str, Any], examples: Sequence[TokenisedExample], step: Sequence[int], pad: int,
             packed: bool, loss_of: Callable[[Any, dict, float], Any], device: Any, micro_batch: int, scale: float,
-            team: Team = ALONE, room: Room | None = None) -> Attempt:
+            team: Team = ALONE, room: Room | None = None, boundary: Callable[[], str | None] = lambda: None) -> Attempt:
     """Leave the gradient of one step in `parameters`: the whole step's, in every process of the team.
 
     step: indices of its examples. micro_batch: examples per forward. scale: of the loss while it is differentiated;
-    the gradient that is left has none. room: asked before each forward.
+    the gradient that is left has none. room: asked before each forward. boundary: called before each forward, where it may
+    rest; what it returns ends the attempt.
     """
     import torch
 
     chance = torch.get_rng_state()
     chance_gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-    who, loss, norm = None, math.nan, math.nan
+    who, halt, loss, norm = None, None, math.nan, math.nan
     try:
-        loss = _accumulate(model, examples, step, pad, packed, loss_of, device, micro_batch, scale, team, room)
+        loss = _accumulate(model, examples, step, pad, packed, loss_of, device, micro_batch, scale, team, room, boundary)
+    except _Halted as halted:
+        halt = str(halted)
     except (RuntimeError, MemoryError, OSError) as error:
         who = out_of_memory(error)
         if who is None:
@@ -49,11 +57,11 @@ def attempt(model: Any, parameters: Mapping[str, Any], examples: Sequence[Tokeni
     # Outside the handler: the error's traceback would keep the failed step's tensors alive.
     if who is not None:
         give_back()
-    who = team.first_said(who, device)
-    if who is None:
+    who, halt = team.first_said(who, device), team.first_said(halt, device)
+    if who is None and halt is None:
         loss = team.sum_gradients(parameters, loss, device)
         norm = _unscale(parameters, scale)
-    tried = Attempt(loss, norm, who)
+    tried = Attempt(loss, norm, who, halt)
     if not tried.good:
         torch.set_rng_state(chance)
         if chance_gpu is not None:
@@ -63,12 +71,14 @@ def attempt(model: Any, parameters: Mapping[str, Any], examples: Sequence[Tokeni
 
 def _accumulate(model: Any, examples: Sequence[TokenisedExample], step: Sequence[int], pad: int, packed: bool,
                 loss_of: Callable[[Any, dict, float], Any], device: Any, micro_batch: int, scale: float,
-                team: Team, room: Room | None) -> float:
+                team: Team, room: Room | None, boundary: Callable[[], str | None]) -> float:
     """Backward of this process's forwards. The denominator spans the step, so that the sum of all is the step's mean."""
     denominator = sum(examples[index].weight * examples[index].supervised for index in step)
     own = team.share(sorted(step, key=lambda index: len(examples[index].ids)))
     total = 0.0
     for indices in forwards(own, [len(example.ids) for example in examples], micro_batch):
+        if (said := boundary()) is not None:
+            raise _Halted(said)
         batch = collate([examples[index] for index in indices], pad, packed)
         if room is not None:
             rows, tokens = batch["input_ids"].shape

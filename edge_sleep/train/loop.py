@@ -32,6 +32,8 @@ class Stop(str, Enum):
     SIGNAL = "signal"
     LOSS_FLOOR = "loss_floor"
     HELD_OUT = "held_out"
+    HEAT = "heat"                       # or power
+    SHORTENED = "shortened"             # to what heat leaves time for
 
 
 @dataclass
@@ -54,6 +56,8 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
           on_shrink: Callable[[Progress, str], None] = lambda progress, who: None,
           on_rescale: Callable[[Progress], None] = lambda progress: None,
           on_held_out: Callable[[Progress], None] = lambda progress: None, held_out: Sequence[TokenisedExample] = (),
+          boundary: Callable[[], Stop | None] = lambda: None, rested: Callable[[], float] = lambda: 0.0,
+          too_much: Callable[[float, float], bool] = lambda whole, least: False,
           monotonic: Callable[[], float], state_every: float, first_step_seconds: float = 0.0, packed: bool = False,
           micro_batch: int | None = None, first_scale: float = 1.0, team: Team = ALONE, room: Room | None = None) -> Training:
     """Train the adapter in `model` on `examples`.
@@ -68,6 +72,10 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     on_rescale(progress): a step overflowed, and is tried again at `progress.scale`.
     held_out: examples that settings.patience watches: their loss before training and behind each epoch (on_held_out), which
     where it no longer falls makes the next epoch the last, of a falling rate.
+    boundary(): called before each forward, and may rest there; a reason to stop ends the step, which is not taken.
+    rested(): seconds of rest so far; they are no part of what a step takes.
+    too_much(whole, least): behind each epoch, whether `whole` seconds of work are too much for tonight, and `least`, those of
+    one epoch, are not: the next epoch is then the last, of a falling rate.
     save / restore: full state out and in; restore None begins at step 0.
     room: asked before each forward whether it fits (train/room.py); one that would not shrinks as one that did not.
     team: the processes that share each step. The first alone is asked may_step, and alone saves; the on_... are called in each.
@@ -97,8 +105,15 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
     def asked(seconds: float) -> Stop | None:
         return team.decided(lambda: may_step(seconds))
 
+    def at_boundary() -> str | None:
+        reason = boundary()
+        return None if reason is None else reason.value
+
+    def nothing_said() -> str | None:
+        return None
+
     def finish(reason: Stop) -> Training:
-        if reason in (Stop.DEADLINE, Stop.PREEMPTED, Stop.SIGNAL):
+        if reason in (Stop.DEADLINE, Stop.PREEMPTED, Stop.SIGNAL, Stop.HEAT):
             keep()
         return Training(reason, progress, planned)
 
@@ -136,14 +151,16 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             reason = asked(slowest)
             if reason is not None:
                 return finish(reason)
-            began = monotonic()
+            began, rested_before = monotonic(), rested()
             group = batches[progress.batch:progress.batch + settings.grad_accum_steps]
             step = [index for batch in group for index in batch]
             team.seed_for(settings.seed, progress.step)
             tried = attempt(model, parameters, examples, step, pad, packed, loss_of, device, progress.micro_batch,
-                            progress.scale, team, room)
+                            progress.scale, team, room, at_boundary if team.leads else nothing_said)
             if not tried.good:
                 optimiser.zero_grad(set_to_none=True)
+                if tried.halt is not None:
+                    return finish(Stop(tried.halt))
                 gentler(tried, len(step))
                 continue
 
@@ -165,7 +182,7 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
             progress.losses.append(tried.loss)
             if first_scale != 1.0:
                 progress.scale, progress.good_steps = scaling.after_a_good_step(progress.scale, progress.good_steps)
-            seconds = monotonic() - began
+            seconds = monotonic() - began - (rested() - rested_before)
             progress.seconds += seconds
             slowest = seconds if timed == 0 else max(seconds, 0.9 * slowest)
             timed += 1
@@ -182,8 +199,11 @@ def train(model: Any, examples: Sequence[TokenisedExample], settings: Train, *, 
         recent = progress.losses[-max(1, planned // settings.epochs):]
         progress.epoch += 1
         progress.batch = 0
+        epoch_seconds = in_epoch * progress.seconds / progress.step
+        shorten = team.decided(lambda: too_much((epochs - progress.epoch) * epoch_seconds, epoch_seconds))  # noqa: B023 - at once
         enough = (Stop.LOSS_FLOOR if sum(recent) / len(recent) < settings.loss_floor else
-                  Stop.HELD_OUT if stalled(progress.held_out, settings.patience) else None)
+                  Stop.HELD_OUT if stalled(progress.held_out, settings.patience) else
+                  Stop.SHORTENED if shorten else None)
         if enough is not None and progress.epoch < epochs and progress.cooling is None:
             progress.cooling, progress.cooling_for, epochs = progress.step, enough.value, progress.epoch + 1
     return finish(Stop.FINISHED if progress.cooling_for is None else Stop(progress.cooling_for))

@@ -22,13 +22,15 @@ from edge_sleep.device.limit import felt
 from edge_sleep.errors import DoesNotFit, ModelError
 from edge_sleep.model import adapter
 from edge_sleep.model import shape as shapes
-from edge_sleep.model.base import Base, context_length, load
+from edge_sleep.model.base import Base, context_length, describe, load
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
 from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
 from edge_sleep.train import blocks, gradient, loop, objective, scaling, state, team
 from edge_sleep.train.attempt import Attempt
+from edge_sleep.train.breaks import Breaks
 from edge_sleep.train.budget import Contract
+from edge_sleep.train.pace import Pace, unpaced
 from edge_sleep.train.planner import Plan
 from edge_sleep.train.room import Room, check_weights, of_a_step
 from edge_sleep.train.team import Team
@@ -39,6 +41,7 @@ class TrainingStop(str, Enum):
     FINISHED = "finished"            # the candidate is staged
     DEADLINE = "deadline"            # state saved
     INTERRUPTED = "interrupted"      # state saved
+    HEAT = "heat"                    # or power; state saved
 
 
 @dataclass
@@ -53,26 +56,26 @@ class TrainingResult:
 def train_candidate(base: Base, device: Device, config: Config, examples: list[Example], parent: Path | None,
                     folder: Path, plan: Plan, contract: Contract, clock: Clock, events: EventLog,
                     reserved: Callable[[float], float], interrupted: Callable[[], str | None],
-                    held_out: Sequence[Example] = ()) -> TrainingResult:
+                    held_out: Sequence[Example] = (), pace: Pace | None = None) -> TrainingResult:
     """Train on `examples`, continuing from `parent` (None: a fresh adapter) and from any state in `folder`.
 
     reserved(load_seconds) sets and returns the seconds kept for judging. interrupted() says why to give
-    way, or None. held_out: never trained on; what train.patience watches. On TrainingStop.FINISHED
-    `folder`/candidate holds the adapter with its manifest.
+    way, or None. held_out: never trained on; what train.patience watches. pace: what heat and power allow; None minds neither.
+    On TrainingStop.FINISHED `folder`/candidate holds the adapter with its manifest.
     """
     _settings(folder, config, plan)
     _watched(folder, config.train, held_out)
     work = Work(base, device, config, examples, parent, folder, plan)
     together = team.gather(device.kind == "gpu")
     together.decided(lambda: work)
-    return _train(work, together, contract, clock, events, reserved, interrupted)
+    return _train(work, together, Breaks(contract, pace or unpaced(clock), interrupted), clock, events, reserved)
 
 
 def share_training(work: Work, together: Team) -> None:
     """Take part in a training that process 0 announced: the same steps, each with this process's share of its examples."""
     clock = Clock()
-    _train(work, together, Contract(clock, clock.monotonic(), 0.0, 0.0), clock, EventLog(None, clock), lambda seconds: 0.0,
-           lambda: None)
+    breaks = Breaks(Contract(clock, clock.monotonic(), 0.0, 0.0), unpaced(clock), lambda: None)
+    _train(work, together, breaks, clock, EventLog(None, clock), lambda seconds: 0.0)
 
 
 @contextmanager
@@ -91,18 +94,18 @@ def flushed_denormals() -> Iterator[None]:
         torch.set_flush_denormal(was)
 
 
-def _train(work: Work, together: Team, contract: Contract, clock: Clock, events: EventLog,
-           reserved: Callable[[float], float], interrupted: Callable[[], str | None]) -> TrainingResult:
+def _train(work: Work, together: Team, breaks: Breaks, clock: Clock, events: EventLog,
+           reserved: Callable[[float], float]) -> TrainingResult:
     import torch
 
     if work.config.train.threads:
         torch.set_num_threads(work.config.train.threads)
     with flushed_denormals():
-        return _train_flushed(work, together, contract, clock, events, reserved, interrupted)
+        return _train_flushed(work, together, breaks, clock, events, reserved)
 
 
-def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock, events: EventLog,
-                   reserved: Callable[[float], float], interrupted: Callable[[], str | None]) -> TrainingResult:
+def _train_flushed(work: Work, together: Team, breaks: Breaks, clock: Clock, events: EventLog,
+                   reserved: Callable[[float], float]) -> TrainingResult:
     import torch
 
     base, device, config, examples = work.base, work.device, work.config, work.examples
@@ -112,7 +115,8 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     if device.kind == "cpu":
         check_weights(shape, base, config.lora)
     loaded = load(base, replace(device, torch_name=together.device or device.torch_name))
-    events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how)
+    live = describe(loaded.model)
+    events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how, **live)
     objective.prepare_for_training(loaded.model, settings.checkpointing is not False)
     if parent is None:
         model = adapter.attach_new(loaded.model, config.lora, settings.seed)
@@ -139,23 +143,16 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     saved = state.latest(folder)
     first_scale = scaling.first(base.compute_dtype)
     times: list[float] = []
-    why_stopped: list[str] = []
     torch.manual_seed(settings.seed)
     kept = reserved(loaded.load_seconds)
-
-    def may_step(step_seconds: float) -> loop.Stop | None:
-        if reason := interrupted():
-            why_stopped.append(reason)
-            return loop.Stop.PREEMPTED
-        return None if contract.fits(step_seconds) else loop.Stop.DEADLINE
 
     def on_step(progress: state.Progress, steps: int, rate: float) -> None:
         attempt.at(progress.step, progress.micro_batch)
         times.append(progress.seconds - sum(times) - before)
-        left = (steps - progress.step) * statistics.median(times)
+        left = breaks.pace.work_left = (steps - progress.step) * statistics.median(times)
         events("step", step=progress.step, steps=steps, loss=round(progress.losses[-1], 4), learning_rate=rate,
                tokens_per_second=round(progress.tokens / max(progress.seconds, 1e-9), 1),
-               remaining_seconds=round(left, 1))
+               remaining_seconds=round(left / breaks.pace.duty, 1))
 
     def on_shrink(progress: state.Progress, who: str) -> None:
         attempt.at(progress.step, progress.micro_batch)
@@ -187,8 +184,10 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
         room = None if limit is None else Room(
             limit, of_a_step(shape, base, config.lora, settings), plan.give_back,
             on_give_back=lambda reason: events("freed_memory", value="given back", reason=reason))
+        breaks.pace.begin(plan.training_seconds)
         training = loop.train(
-            model, tokenised, settings, pad=loaded.tokenizer.pad_token_id, loss_of=loss_of, may_step=may_step,
+            model, tokenised, settings, pad=loaded.tokenizer.pad_token_id, loss_of=loss_of, may_step=breaks.may_step,
+            boundary=breaks.boundary, rested=lambda: breaks.pace.rested, too_much=breaks.too_much,
             save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),
             restore=restore if saved else None,
             on_step=on_step, on_shrink=on_shrink, on_rescale=on_rescale,
@@ -206,7 +205,7 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
                "held_out": [round(loss, 4) for loss in progress.held_out] or None,
                "micro_batch": progress.micro_batch,
                "grad_accum_steps": -(-settings.examples_per_step // progress.micro_batch),
-               "learning_rate": settings.learning_rate, "processes": together.size,
+               "learning_rate": settings.learning_rate, "processes": together.size, "live": live,
                "loss_scale": progress.scale if first_scale != 1.0 else None},
         measured={"load_seconds": round(loaded.load_seconds, 3),
                   "step_seconds_p50": round(statistics.median(times), 4) if times else None,
@@ -216,7 +215,7 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
     if training.stop is loop.Stop.DEADLINE:
         result.stop = TrainingStop.DEADLINE
         result.reason = (
-            f"the budget of {contract.total_seconds:.0f} s is used: {progress.step} of {training.steps} steps are done, "
+            f"the budget of {breaks.contract.total_seconds:.0f} s is used: {progress.step} of {training.steps} steps are done, "
             f"{kept:.0f} s are kept for judging; run the night again to go on")
         if not times:
             expected = plan.training_seconds / max(1, training.steps)
@@ -224,7 +223,10 @@ def _train_flushed(work: Work, together: Team, contract: Contract, clock: Clock,
                               "none fitted; give it a longer --budget)")
     elif training.stop is loop.Stop.PREEMPTED:
         result.stop = TrainingStop.INTERRUPTED
-        result.reason = f"{why_stopped[0]}; {progress.step} of {training.steps} steps are done and saved"
+        result.reason = f"{breaks.why}; {progress.step} of {training.steps} steps are done and saved"
+    elif training.stop is loop.Stop.HEAT:
+        result.stop = TrainingStop.HEAT
+        result.reason = f"{breaks.why}; {progress.step} of {training.steps} steps are done; run the night again to go on"
     elif together.leads:
         gradient.check_moved(before_tonight, {name: value for name, value in model.named_parameters() if value.requires_grad},
                              progress.step)

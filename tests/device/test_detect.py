@@ -1,7 +1,8 @@
 """The type a night computes in: by what the CPU says of itself, or as asked."""
 import pytest
 
-from edge_sleep.device.detect import bfloat16_units, choose
+from edge_sleep.device import detect
+from edge_sleep.device.detect import Device, bfloat16_units, choose, tried
 
 
 @pytest.mark.parametrize(("text", "units"), [
@@ -25,3 +26,27 @@ def test_what_is_asked_is_taken_and_says_so(tmp_path):
     if found.kind == "cpu":
         assert found.compute_dtype == "bfloat16" and "natively" in found.reason
     assert asked.compute_dtype == "float32" and "as configured; by itself: " in asked.reason or found.compute_dtype == "float32"
+
+
+GOOD = {"version": "0.50.2", "device": "Orin", "forward": 0.09, "backward": 0.09}
+
+
+@pytest.mark.parametrize(("answer", "taken", "words"), [
+    ((GOOD, ""), "gpu", "ran forward and backward"), ((None, "killed by SIGSEGV while running a 4-bit layer backward on Orin"), "cpu", "SIGSEGV"),
+    ((None, "no answer in 180 s"), "cpu", "no answer"), ((GOOD | {"backward": float("nan")}, ""), "cpu", "nan")])
+def test_a_gpu_is_taken_only_where_a_4_bit_layer_ran_on_it(tmp_path, monkeypatch, answer, taken, words):
+    monkeypatch.setattr(detect, "_found", lambda cpuinfo: Device("gpu", "cuda", "bfloat16", "Orin multiplies bfloat16 natively"))
+    found, order = tried(cpuinfo=tmp_path / "none", attempt=lambda code, *seconds: answer)
+    assert found.kind == taken
+    assert [one.device for one in order] == ["gpu", "cpu", "another machine"]
+    assert [one.device for one in order if one.taken] == [taken]
+    assert words in order[0].reason and all(one.reason for one in order)
+    if taken == "cpu":
+        assert words in found.reason and found.compute_dtype == "float32"
+
+
+def test_without_a_gpu_the_order_says_why(tmp_path):
+    if choose().kind == "cpu":
+        _, order = tried(cpuinfo=tmp_path / "none", attempt=lambda *_: pytest.fail("nothing to try"))
+        assert (order[0].taken, order[1].taken) == (False, True)
+        assert "torch" in order[0].reason

@@ -216,3 +216,41 @@ def test_a_damaged_state_is_refused(tmp_path):
     file.write_bytes(content)
     with pytest.raises(IntegrityError, match="damaged"):
         run(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 2, 5, 8])
+def test_a_step_that_is_given_up_between_two_forwards_was_never_begun(tmp_path, stop_at):
+    """Two forwards a step: every other boundary lies in the middle of one."""
+    whole, finished = run(tmp_path / "whole")
+    count = itertools.count()
+    _, stopped = run(tmp_path / "cut", boundary=lambda: loop.Stop.HEAT if next(count) == stop_at else None)
+    assert (stopped.stop, stopped.progress.step) == (loop.Stop.HEAT, stop_at // 2)
+    resumed, end = run(tmp_path / "cut", resume=True)
+    assert end.stop is loop.Stop.FINISHED
+    assert torch.equal(weights(whole), weights(resumed))
+    assert end.progress.losses == finished.progress.losses
+
+
+def test_rests_are_no_part_of_what_a_step_takes(tmp_path):
+    slept = [0.0]
+
+    def boundary():
+        slept[0] += 100.0
+
+    now = itertools.count()
+    _, training = run(tmp_path, boundary=boundary, rested=lambda: slept[0], monotonic=lambda: next(now) + slept[0])
+    assert training.progress.seconds < 10 * training.progress.step
+
+
+def test_what_heat_leaves_no_time_for_ends_with_a_last_epoch_of_falling_rate(tmp_path):
+    rates, asked = [], []
+
+    def too_much(whole, least):
+        asked.append((whole, least))
+        return True
+
+    _, training = run(tmp_path, settings=SETTINGS.model_copy(update={"epochs": 9}), too_much=too_much,
+                      on_step=lambda progress, steps, rate: rates.append(rate))
+    assert (training.stop, training.progress.epoch) == (loop.Stop.SHORTENED, 2)
+    assert asked[0][0] == pytest.approx(8 * asked[0][1])
+    assert rates[-1] < 0.5 * rates[0] or rates[-1] < rates[-2]

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-
 from edge_sleep.benchmarks.fake_board.service import SOCKET, Service, impossible
 from edge_sleep.benchmarks.fake_board.tree import KINDS, Board
+
 from edge_sleep.device.telemetry.jtop import STALE_SECONDS, Jtop
 from edge_sleep.device.telemetry.reading import Reading
 

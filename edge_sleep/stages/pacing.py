@@ -1,0 +1,41 @@
+"""What minds tonight's heat and power, and what it measured."""
+from __future__ import annotations
+
+from edge_sleep.device import profile
+from edge_sleep.device.telemetry.choose import choose
+from edge_sleep.stages.context import Night
+from edge_sleep.train.limits import check_seen, limits
+from edge_sleep.train.pace import Pace, unpaced
+
+
+def of_night(night: Night) -> Pace:
+    """The pace of this night, not yet begun. Raises ConfigError, DeviceError where its limits cannot be kept."""
+    if night.request.dry_run:
+        return unpaced(night.clock)
+    board = night.request.board or profile.detect()[0]
+    held, why_held = limits(night.config.thermal, night.config.power, board)
+    source, why = choose(night.config.thermal.source, board.power.total_rail)
+    if source is None and night.config.thermal.source != "none":
+        why = check_seen(held, why, _on_jetson())
+    told = {"source": "none" if source is None else source.name, "reason": why, "limits": why_held}
+    night.record["environment"]["telemetry"] = told
+    night.events("telemetry", **told)
+    return Pace(source, held, night.clock, night.events, night.folder / "telemetry.jsonl", night.contract.for_training)
+
+
+def _on_jetson() -> bool:
+    return profile.TEGRA_RELEASE.exists() or profile.DEVICE_TREE_MODEL.exists()
+
+
+def note(night: Night) -> None:
+    """Into the record, on top of what the runs before this one measured."""
+    measured, now = night.record["measured"], night.pace.measured()
+    for name, value in now.items():
+        before = measured.get(name)
+        if name == "max_celsius":
+            measured[name] = max((one for one in (before, value) if one is not None), default=None)
+        elif name == "rests":
+            measured[name] = {cause: round(value.get(cause, 0.0) + (before or {}).get(cause, 0.0), 1)
+                              for cause in {**(before or {}), **value}}
+        elif value is not None:
+            measured[name] = round(value + (before or 0.0), 1)
