@@ -63,7 +63,8 @@ class Jtop:
         if self._sample is None:
             return str(reading.lost[0])
         if self._sample["interval"] > SLOWEST_SECONDS:
-            return f"the service samples every {self._sample['interval']:g} s, as another client asked it to: too slow to mind heat"
+            return (f"the service samples every {self._sample['interval']:g} s, as another client asked it to: too slow to "
+                    "mind heat")
         return None
 
     def wait_for_a_sample(self, seconds: float) -> Reading:

@@ -46,7 +46,8 @@ def watch(interval: float) -> None:
             _SAMPLES[0] += 1
             tell(uptime=board.uptime.total_seconds(), interval=board.interval, at=time.monotonic(),
                  temperature=board.temperature, power=board.power,
-                 gpu={name: {"load": gpu["status"]["load"], "kilohertz": gpu["freq"].get("cur")} for name, gpu in board.gpu.items()},
+                 gpu={name: {"load": gpu["status"]["load"], "kilohertz": gpu["freq"].get("cur")}
+                      for name, gpu in board.gpu.items()},
                  mode=None if board.nvpmodel is None else board.nvpmodel.name)
     tell(failed="silent", text="the service sends nothing any more: it hangs, or its timer died")
 

@@ -33,7 +33,8 @@ def parse(lines: Iterable[str]) -> list[Reading]:
             # Written by a later version: what this one does not know it leaves out.
             values: dict[str, Any] = {name: value for name, value in json.loads(row).items() if name in known}
             values["lost"] = tuple(Lost(*item) for item in values.get("lost", ()))
-            reading = Reading(**{name: tuple(value) if name in _TUPLES else value for name, value in values.items()})
+            values |= {name: tuple(values[name]) for name in _TUPLES if name in values}
+            reading = Reading(**values)
             if not isinstance(reading.at, (int, float)):
                 raise TypeError("no time")
         except (ValueError, TypeError, AttributeError) as error:
