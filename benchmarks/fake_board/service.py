@@ -18,7 +18,7 @@ from edge_sleep.benchmarks.fake_board.tree import Board
 SOCKET = Path("/run/jtop.sock")
 _HERE = Path(__file__).parent
 _START_SECONDS = 30.0
-_TURN_SECONDS = 300.0
+_TURN_SECONDS = 800.0
 _TURN = Path(tempfile.gettempdir()) / "edge-sleep-fake-board.lock"
 
 

@@ -81,11 +81,23 @@ def _cost(record: dict) -> list[str]:
     lines = ["", f"Time: {phases or 'none'}"]
     if memory:
         lines.append(f"Memory: {memory / 2**20:.0f} MiB at most")
+    lines += _heat(measured)
     train = record.get("train") or {}
     if train.get("steps"):
         lines.append(f"Training: {train['steps']} steps, loss {train['loss_first']:.3f} to {train['loss_last']:.3f} "
                      f"({train['stop_reason']})")
     return lines + _candidates(train)
+
+
+def _heat(measured: dict) -> list[str]:
+    """The hottest moment, the rests it took, the energy; nothing where nothing was read."""
+    if measured.get("max_celsius") is None:
+        return []
+    rests = ", ".join(f"{cause.replace('_', ' ')} {seconds:.0f} s" for cause, seconds in (measured.get("rests") or {}).items()
+                      if seconds >= 0.5)
+    joules = measured.get("energy_joules")
+    return [f"Heat: {measured['max_celsius']:.1f} degrees at most, {f'rests for {rests}' if rests else 'no rests'}"
+            + (f"; {joules / 1000:.1f} kJ" if joules else "")]
 
 
 def _candidates(train: dict) -> list[str]:

@@ -14,7 +14,7 @@ from edge_sleep.device import allocator, detect, memory, profile, shortage
 from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
 from edge_sleep.model import shape
-from edge_sleep.stages import contest
+from edge_sleep.stages import contest, pacing
 from edge_sleep.stages.context import Night, Request, interrupted
 from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
@@ -135,7 +135,8 @@ def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
     ready = "yes" if len(new) >= config.data.min_new else "no"
     return planned.as_json() | {"choices": [
         {"name": "night", "value": ready, "reason": f"{len(new)} new experiences, {config.data.min_new} are needed"},
-        *planned.choices, *_room_for_candidates(home, config, planned, {"source": place.source, "sha256": known}),
+        *planned.choices, *pacing.ahead(home, config, board),
+        *_room_for_candidates(home, config, planned, {"source": place.source, "sha256": known}),
         forecast.largest_model(config, board, device)]}
 
 

@@ -1,9 +1,14 @@
 """What minds tonight's heat and power, and what it measured."""
 from __future__ import annotations
 
+from edge_sleep.config import Config
 from edge_sleep.device import profile
+from edge_sleep.device.doctor.heat import read_trips
 from edge_sleep.device.telemetry.choose import choose
 from edge_sleep.stages.context import Night
+from edge_sleep.system.home import Home
+from edge_sleep.system.record import read_records
+from edge_sleep.train import forecast
 from edge_sleep.train.limits import check_seen, limits
 from edge_sleep.train.pace import Pace, unpaced
 
@@ -13,7 +18,7 @@ def of_night(night: Night) -> Pace:
     if night.request.dry_run:
         return unpaced(night.clock)
     board = night.request.board or profile.detect()[0]
-    held, why_held = limits(night.config.thermal, night.config.power, board)
+    held, why_held = limits(night.config.thermal, night.config.power, board, read_trips())
     source, why = choose(night.config.thermal.source, board.power.total_rail)
     if source is None and night.config.thermal.source != "none":
         why = check_seen(held, why, _on_jetson())
@@ -25,6 +30,19 @@ def of_night(night: Night) -> Pace:
 
 def _on_jetson() -> bool:
     return profile.TEGRA_RELEASE.exists() or profile.DEVICE_TREE_MODEL.exists()
+
+
+def ahead(home: Home, config: Config, board: profile.Profile) -> list[dict]:
+    """The plan's lines about heat and energy, from the last night that measured them."""
+    _, why = limits(config.thermal, config.power, board, read_trips())
+    last = next((old for old in reversed(read_records(home.nights)) if old["measured"]["energy_joules"] is not None), None)
+    worked = None if last is None else round(forecast.worked_share(last), 3)
+    joules = None if last is None else last["measured"]["energy_joules"]
+    return [{"name": "heat", "value": worked,
+             "reason": f"{why}; " + ("no night has read the board yet" if last is None else "the share of last time's training that "
+                                     f"was work and not rest; {last['measured']['max_celsius']:.1f} degrees at most")},
+            {"name": "energy", "value": joules, "reason": "joules of the last night that measured them" if joules is not None else
+             "no night has measured it yet"}]
 
 
 def note(night: Night) -> None:

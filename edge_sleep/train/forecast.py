@@ -34,7 +34,7 @@ def tokens(examples: Sequence[Example]) -> tuple[float, int]:
 def forecast(home: Home, config: Config, place: BaseSource, device: Device, base_sha256: str | None,
              lesson: Sequence[Example], board: Profile) -> Plan:
     """Plan the lesson, with the speed that this home last measured on this base, or what is known of the board."""
-    speeds = [old["measured"]["tokens_per_second"] for old in read_records(home.nights)
+    speeds = [old["measured"]["tokens_per_second"] * worked_share(old) for old in read_records(home.nights)
               if (old["base"] or {}).get("sha256") == base_sha256 and old["measured"]["tokens_per_second"]]
     mean, most = tokens(lesson)
     sharing = on_this_machine() if device.kind == "cpu" else 1
@@ -44,6 +44,14 @@ def forecast(home: Home, config: Config, place: BaseSource, device: Device, base
                 device=device.kind, dtype=device.compute_dtype, available_bytes=memory.for_this_process_bytes() // sharing,
                 libc=allocator.libc(), int8_embedding=form == INT8_EMBEDDING, cores=environment.cores(),
                 measured_tokens_per_second=speeds[-1] if speeds else None, flops_per_second=board.training_flops_per_second)
+
+
+def worked_share(record: dict) -> float:
+    """Share of a night's training that was work; the rest were rests for heat and power, which will come again."""
+    rests = record["measured"].get("rests") or {}
+    rested = sum(rests.get(cause, 0.0) for cause in ("heat", "power", "energy"))
+    trained = sum(phase["seconds"] for phase in record["phases"] if phase["name"] == "train" and phase["seconds"])
+    return max(0.1, 1 - rested / trained) if trained else 1.0
 
 
 def largest_model(config: Config, board: Profile, device: Device) -> dict:

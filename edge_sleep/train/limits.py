@@ -2,17 +2,29 @@
 from __future__ import annotations
 
 from edge_sleep.config import Power, Thermal
+from edge_sleep.device.doctor.heat import Trips
 from edge_sleep.device.profile import Profile
 from edge_sleep.errors import ConfigError, DeviceError
 from edge_sleep.train.governor import PAUSE_ABOVE_CEILING, Limits
 
+NO_TRIPS = Trips()
+_LEAST_TRIP = 60.0                                     # Celsius; below, a trip is a placeholder or is about something else
+_BELOW_THE_KERNEL = PAUSE_ABOVE_CEILING + 1.0
 
-def limits(thermal: Thermal, power: Power, board: Profile) -> tuple[Limits, str]:
-    """(limits, where they come from). Raises ConfigError where the ceiling leaves no room below what the kernel does."""
+
+def limits(thermal: Thermal, power: Power, board: Profile, trips: Trips = NO_TRIPS) -> tuple[Limits, str]:
+    """(limits, where they come from). trips: where this machine's kernel acts; a profile's ceiling gives way to it.
+
+    Raises ConfigError where a ceiling that was asked for leaves no room below what the kernel does.
+    """
     ceiling = thermal.ceiling_celsius or board.thermal.ceiling_celsius
     release = thermal.release_celsius or (None if thermal.ceiling_celsius else board.thermal.release_celsius)
     problems = []
-    kernel = board.thermal.throttle_celsius or board.thermal.trip_celsius
+    acts = [at for at in (trips.slows, trips.shuts_down) if at is not None and at >= _LEAST_TRIP]
+    kernel = min([*acts, *filter(None, [board.thermal.throttle_celsius or board.thermal.trip_celsius])], default=None)
+    origin = "configured" if thermal.ceiling_celsius else board.name
+    if not thermal.ceiling_celsius and ceiling is not None and kernel is not None and ceiling + _BELOW_THE_KERNEL > kernel:
+        ceiling, release, origin = kernel - _BELOW_THE_KERNEL, None, f"{board.name}, below the kernel's {kernel:g}"
     if ceiling is not None and kernel is not None and ceiling + PAUSE_ABOVE_CEILING >= kernel:
         problems.append(f"thermal.ceiling_celsius: at {kernel:g} degrees the kernel of {board.name} acts; stay below "
                         f"{kernel - PAUSE_ABOVE_CEILING:g} (found {ceiling:g})")
@@ -24,7 +36,7 @@ def limits(thermal: Thermal, power: Power, board: Profile) -> tuple[Limits, str]
     found = Limits(ceiling, release, power.cap_watts or None, power.energy_joules or None, thermal.longest_pause)
     parts = []
     if found.ceiling is not None:
-        parts.append(f"{found.ceiling:g} degrees ({'configured' if thermal.ceiling_celsius else board.name})")
+        parts.append(f"{found.ceiling:g} degrees ({origin})")
     if found.cap_watts is not None:
         parts.append(f"{found.cap_watts:g} W")
     if found.energy_joules is not None:

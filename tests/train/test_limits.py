@@ -5,6 +5,7 @@ import pytest
 
 from edge_sleep.config import Power, Thermal
 from edge_sleep.device import profile
+from edge_sleep.device.doctor.heat import Trips
 from edge_sleep.errors import ConfigError, DeviceError
 from edge_sleep.train.governor import Limits
 from edge_sleep.train.limits import check_seen, limits
@@ -36,6 +37,20 @@ def test_limits_that_contradict_each_other_are_named(thermal, words):
         limits(Thermal(**thermal), Power(), ORIN)
     with pytest.raises(ConfigError, match="not set"):
         limits(Thermal(release_celsius=50.0), Power(), CPU)
+
+
+@pytest.mark.parametrize(("trips", "ceiling", "words"), [
+    (Trips(99.0, 104.5), 83.0, "orin-nano-8gb)"), (Trips(80.0, 90.0), 78.0, "below the kernel's 80"),
+    (Trips(None, 84.0), 82.0, "below the kernel's 84"), (Trips(17.0, 104.5), 83.0, "orin-nano-8gb)")])
+def test_a_profile_gives_way_to_where_this_kernel_acts(trips, ceiling, words):
+    found, why = limits(Thermal(), Power(), ORIN, trips)
+    assert (found.ceiling, words in why) == (ceiling, True)
+    assert found.released < ceiling
+
+
+def test_what_was_asked_for_does_not_give_way_it_is_refused():
+    with pytest.raises(ConfigError, match="80 degrees the kernel"):
+        limits(Thermal(ceiling_celsius=83.0), Power(), ORIN, Trips(80.0, None))
 
 
 @pytest.mark.parametrize(("given", "on_jetson", "refused"), [

@@ -17,6 +17,8 @@ from edge_sleep.device.doctor.sensors import check_sensors
 from edge_sleep.device.doctor.system import check_clock, check_home, check_python, clock_synchronised
 from edge_sleep.device.doctor.torch_probes import TORCH_PROBE, check_gpu, check_libraries, check_nf4, check_torch
 from edge_sleep.device.profile import Profile
+from edge_sleep.device.telemetry.choose import Source, choose
+from edge_sleep.device.telemetry.jtop import Jtop
 from edge_sleep.device.telemetry.sysfs import Sysfs
 from edge_sleep.system.clock import Clock
 
@@ -31,10 +33,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def examine(home: Path, profile: Profile, profile_reason: str, clock: Clock | None = None, attempt: Try = try_code,
-            source: Sysfs | None = None, root: Path = ROOT) -> dict:
+            source: Source | None = None, root: Path = ROOT) -> dict:
     """Every check, as the JSON document of `doctor`. Probes take turns: two CUDA processes do not fit a small board."""
     # Heat first, while the board idles.
-    sensors, telemetry = _felt(source or Sysfs(root / "sys", root / "proc/meminfo"))
+    sensors, telemetry = _felt(source, profile.power.total_rail, root)
     board = look(root)
     facts, problem = attempt(TORCH_PROBE)
     runs, known = facts is not None, facts or {}
@@ -67,12 +69,15 @@ def examine(home: Path, profile: Profile, profile_reason: str, clock: Clock | No
             "profile": profile.name, "profile_reason": profile_reason}
 
 
-def _felt(source: Sysfs) -> tuple[list[Check], dict]:
-    """The check of the sensors, and the reading for the document."""
+def _felt(source: Source | None, total_rail: str | None, root: Path) -> tuple[list[Check], dict]:
+    """The check of the sensors, and the reading for the document; without a source, by the one that a night would choose."""
     told: dict = {"source": "none", "celsius": {}, "watts_total": None}
 
     def feel() -> Check:
         nonlocal told
-        check, told = check_sensors(source)
+        chosen, why = (source, "given") if source is not None else choose(
+            "auto", total_rail, Sysfs(root / "sys", root / "proc/meminfo"),
+            Jtop(total_rail, root / "run/jtop.sock", root / "sys", root / "proc/meminfo"))
+        check, told = check_sensors(chosen, why)
         return check
     return tried("sensors", feel), told

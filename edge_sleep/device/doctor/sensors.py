@@ -2,19 +2,18 @@
 from __future__ import annotations
 
 from edge_sleep.device.doctor.check import Check
-from edge_sleep.device.telemetry.sysfs import Sysfs
+from edge_sleep.device.telemetry.choose import Source
 
 
-def check_sensors(source: Sysfs | None = None) -> tuple[Check, dict]:
-    """One reading of heat and power; the check, and what `doctor --json` shows of it."""
-    source = source or Sysfs()
-    nothing = source.available()
-    if nothing is not None:
-        return (Check("sensors", "skip", f"{nothing}; a night cannot mind this machine's heat"),
+def check_sensors(source: Source | None, why: str) -> tuple[Check, dict]:
+    """One reading of heat and power; the check, and what `doctor --json` shows of it. source, why: as telemetry.choose gives them."""
+    if source is None:
+        return (Check("sensors", "skip", f"{why}; a night cannot mind this machine's heat"),
                 {"source": "none", "celsius": {}, "watts_total": None})
     reading = source.read()
+    source.close()
     told = {"source": reading.source, "celsius": reading.zones, "watts_total": reading.watts}
-    found = f"{len(reading.zones)} thermal zones"
+    found = f"{len(reading.zones)} thermal zones by {reading.source} ({why})"
     if reading.hottest:
         found += f", hottest {reading.hottest[0]} at {reading.hottest[1]:.1f} degrees"
     if reading.gated:

@@ -26,17 +26,17 @@ WARM = {"zones": {"cpu": 41.0, "tj": 45.5}, "gated": ("gpu",), "watts": 5.25, "w
 
 
 @pytest.mark.parametrize(("felt", "status", "words"), [
-    (WARM, "ok", "2 thermal zones, hottest tj at 45.5 degrees, 1 powered off; 5.2 W (VDD_IN)"),
-    ({**WARM, "watts": None}, "ok", "2 thermal zones, hottest tj at 45.5 degrees, 1 powered off"),
+    (WARM, "ok", "2 thermal zones by sysfs (because), hottest tj at 45.5 degrees, 1 powered off; 5.2 W (VDD_IN)"),
+    ({**WARM, "watts": None}, "ok", "2 thermal zones by sysfs (because), hottest tj at 45.5 degrees, 1 powered off"),
     ({**WARM, "lost": ("rail VDD_IN: Input/output error",)}, "warn", "lost: rail VDD_IN: Input/output error"),
     ({**WARM, "throttling": ("gpu",), "lost": ("x",)}, "warn", "the kernel throttles: gpu")])
 def test_what_the_board_feels_is_told(felt, status, words):
-    check, told = check_sensors(Sensors(**felt))
+    check, told = check_sensors(Sensors(**felt), "because")
     assert (check.status, words in check.found, bool(check.do)) == (status, True, status != "ok")
     assert told == {"source": "sysfs", "celsius": WARM["zones"], "watts_total": felt["watts"]}
 
 
-def test_a_machine_without_zones_is_skipped_with_its_reason(tmp_path):
-    check, told = check_sensors(Sysfs(tmp_path))
-    assert check.status == "skip" and "has no thermal zone" in check.found
+def test_a_machine_without_sensors_is_skipped_with_its_reason():
+    check, told = check_sensors(None, "no thermal zone; no jtop service")
+    assert check.status == "skip" and "no thermal zone; no jtop service" in check.found
     assert told == {"source": "none", "celsius": {}, "watts_total": None}
