@@ -39,8 +39,8 @@ def ahead(home: Home, config: Config, board: profile.Profile) -> list[dict]:
     worked = None if last is None else round(forecast.worked_share(last), 3)
     joules = None if last is None else last["measured"]["energy_joules"]
     return [{"name": "heat", "value": worked,
-             "reason": f"{why}; " + ("no night has read the board yet" if last is None else "the share of last time's training that "
-                                     f"was work and not rest; {last['measured']['max_celsius']:.1f} degrees at most")},
+             "reason": f"{why}; " + ("no night has read the board yet" if last is None else
+                                     f"share of the last training that was work; {last['measured']['max_celsius']:.1f} at most")},
             {"name": "energy", "value": joules, "reason": "joules of the last night that measured them" if joules is not None else
              "no night has measured it yet"}]
 

@@ -6,7 +6,7 @@ from edge_sleep.device.telemetry.choose import Source
 
 
 def check_sensors(source: Source | None, why: str) -> tuple[Check, dict]:
-    """One reading of heat and power; the check, and what `doctor --json` shows of it. source, why: as telemetry.choose gives them."""
+    """One reading of heat and power; the check, and what `doctor --json` shows of it. source, why: of telemetry.choose."""
     if source is None:
         return (Check("sensors", "skip", f"{why}; a night cannot mind this machine's heat"),
                 {"source": "none", "celsius": {}, "watts_total": None})

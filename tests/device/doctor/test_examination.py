@@ -82,7 +82,7 @@ def test_no_file_can_end_the_examination(jetson: Path, garbage: bytes | None) ->
 
 def test_sensors_that_break_are_a_warning(plain: Path) -> None:
     class Broken(Sysfs):
-        def available(self) -> str | None:
+        def read(self):
             raise RuntimeError("who knows")
     document = doctor.examine(plain, CPU, "", ManualClock(), attempt(), Broken(), plain)
     assert statuses(document)["sensors"] == "warn" and document["telemetry"]["source"] == "none"
