@@ -1,3 +1,4 @@
+from edge_sleep.evaluate import report
 from edge_sleep.evaluate.report import as_text
 from edge_sleep.system.record import blank
 
@@ -23,3 +24,12 @@ def test_every_candidate_is_named_with_how_it_ended():
     assert "chosen: score 4.710, recall 0.90 on 31 questions" in page
     assert "recall - on 0 questions" in page
     assert "left out: needs about 90 s, 40 s are left" in page
+
+
+def test_heat_is_told_where_it_was_read_and_only_there():
+    record = blank("20261101-230000", "then") | {"outcome": "promoted"}
+    assert "Heat:" not in report.as_text(record)
+    record["measured"] |= {"max_celsius": 83.25, "rests": {"heat": 312.4, "telemetry_lost": 2.2, "power": 0.1}, "energy_joules": 31_250.0}
+    assert "Heat: 83.2 degrees at most, rests for heat 312 s, telemetry lost 2 s; 31.2 kJ" in report.as_text(record)
+    record["measured"] |= {"rests": {}, "energy_joules": None}
+    assert "Heat: 83.2 degrees at most, no rests\n" in report.as_text(record)
