@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from edge_sleep import config
@@ -20,6 +21,7 @@ from edge_sleep.model import adapter
 from edge_sleep.model import base as base_model
 from edge_sleep.night import Request, run
 from edge_sleep.seedling.wording import jaccard, shares_four_gram
+from edge_sleep.system.clock import Clock
 from edge_sleep.system.home import Home
 
 MAX_NEW_TOKENS = 40
@@ -33,8 +35,12 @@ def settings(*sets: str) -> config.Config:
 
 
 def teach(home: Path, sessions: Sequence[dict], configuration: config.Config,
-          listener: Callable[[dict], None] | None = None, force: bool = False) -> tuple[dict, list[str]]:
-    """Write the sessions as transcripts, run one night; returns its record and every wording it trained on."""
+          listener: Callable[[dict], None] | None = None, force: bool = False,
+          number: int | None = None) -> tuple[dict, list[str]]:
+    """Write the sessions as transcripts, run one night; returns its record and every wording it trained on.
+
+    number: of the night; its name, by which its questions are drawn, is then the same in every run.
+    """
     talk = home.with_name(home.name + "-talk")
     talk.mkdir(parents=True, exist_ok=True)
     for session in sessions:
@@ -49,8 +55,20 @@ def teach(home: Path, sessions: Sequence[dict], configuration: config.Config,
         if listener:
             listener(event)
 
-    record = run(Home(home), configuration, Request(sessions=(talk,), force=force), listener=note)
+    record = run(Home(home), configuration, Request(sessions=(talk,), force=force), Clock() if number is None else Dated(number),
+                 listener=note)
     return record, wordings
+
+
+class Dated(Clock):
+    """The machine's clock, where the evening of night `number` is a fixed one."""
+
+    def __init__(self, number: int):
+        self.evening = datetime(2026, 1, 17, 23, tzinfo=timezone.utc) + timedelta(days=number)
+        self.began = self.monotonic()
+
+    def now(self) -> datetime:
+        return self.evening + timedelta(seconds=self.monotonic() - self.began)
 
 
 def by_the_rule(questions: Sequence[dict], wordings: Sequence[str]) -> list[dict]:

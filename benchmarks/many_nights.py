@@ -50,7 +50,7 @@ def course(home: Path, nights: int, facts: int, seed: int, sets: list[str], pool
         for session in lessons.sessions:
             session["session"] += 1000 * (night + 1)
         began = time.monotonic()
-        record, wordings = teach(home, lessons.sessions, configuration)
+        record, wordings = teach(home, lessons.sessions, configuration, number=night)
         seconds = time.monotonic() - began
         said += wordings
         morning = Morning(home, configuration)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 # Time constant of the sink that a forecast assumes; 150 to 400 s are plausible. Too long a one is the careful error: it
 # expects more heat to come than will.
 SINK_SECONDS = 300.0
+DIE_SHARE = 0.3                        # of a board's resistance that lies between die and sink: what follows the load in seconds
 
 
 @dataclass
@@ -23,7 +24,7 @@ class TwoNodes:
     resistance: float                  # of both together, die to air
     die_seconds: float
     sink_seconds: float
-    die_share: float = 0.3             # of the resistance that lies between die and sink
+    die_share: float = DIE_SHARE       # of the resistance that lies between die and sink
     die: float = math.nan
     sink: float = math.nan
 
@@ -54,6 +55,7 @@ class Forecast:
     """What heat leaves of the time ahead."""
 
     settles_celsius: float             # where the present duty ends
+    full_celsius: float                # where full duty would end
     duty: float                        # that can be kept up for ever, in (0, 1]
     until_limit_seconds: float         # of full work before the limit is met; inf where it never is
 
@@ -77,8 +79,8 @@ def forecast(celsius: float, slope: float, rest_celsius: float, duty: float, lim
     at_full = rise / max(duty, least_duty)
     room = limit_celsius - rest_celsius
     if at_full <= room or at_full <= 0:
-        return Forecast(settles, 1.0, math.inf)
+        return Forecast(settles, rest_celsius + at_full, 1.0, math.inf)
     sustained = min(1.0, max(least_duty, room / at_full))
     ahead, way = rest_celsius + at_full - celsius, limit_celsius - celsius
     until = sink_seconds * math.log(ahead / (ahead - way)) if 0 < way < ahead else 0.0
-    return Forecast(settles, sustained, until)
+    return Forecast(settles, rest_celsius + at_full, sustained, until)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from edge_sleep.device.telemetry.reading import Reading
-from edge_sleep.device.thermal_model import Forecast, forecast
+from edge_sleep.device.thermal_model import DIE_SHARE, Forecast, forecast
 
 # Found on simulated boards (benchmarks/twin.py; LOG.md has what else was tried) with sensors a second late and micro-batches of
 # .3 to 6 s. A band of 8 degrees below the target; the integral follows the sink, which takes minutes.
@@ -145,6 +145,17 @@ def expected(limits: Limits, state: State) -> Forecast | None:
     if limits.ceiling is None or state.smooth is None or state.rest is None or state.worked < _BEFORE_A_FORECAST:
         return None
     return forecast(state.smooth, state.slope, state.rest, state.duty, limits.ceiling - TARGET_BELOW_CEILING)
+
+
+def room_for_unpaced(limits: Limits, state: State) -> float | None:
+    """The temperature below which work that cannot rest (loading, saving, judging's first forward) may begin; None: any.
+
+    At the present duty the die lies below where full work would hold it, by its share of the rise that is missing.
+    """
+    ahead = expected(limits, state)
+    if ahead is None or limits.ceiling is None or state.rest is None:
+        return None
+    return limits.ceiling - TARGET_BELOW_CEILING - DIE_SHARE * (ahead.full_celsius - state.rest) * (1 - state.duty)
 
 
 def _lost(state: State, reading: Reading | None, now: float) -> str | None:

@@ -26,6 +26,7 @@ from edge_sleep.train.governor import STALE_SECONDS, Action, Ahead, Cause, Decis
 _BETWEEN_READINGS = (0.35, 0.65)
 _LOOK_SECONDS = 0.25                                   # how often a rest asks whether somebody wants the device
 _RECORD_SECONDS = 2.0
+_LONGEST_COOLING = 30.0
 _RETELL_SECONDS = 60.0
 
 
@@ -122,6 +123,24 @@ class Pace:
             self._worked_from = self.clock.monotonic()
             self._last_rest, self._rest_began = (began, self._worked_from), None
         return halt
+
+    def cool_down(self, give_way: Callable[[], bool] = lambda: False) -> None:
+        """Before work that cannot rest: wait for room for it, where the board was slowed for heat; half a minute at most."""
+        until = self.clock.monotonic() + _LONGEST_COOLING
+        with self._changed:
+            room = governor.room_for_unpaced(self.limits, self.state)
+            began = self._rest_began = self._rest_from = self.clock.monotonic()
+            while room is not None and self._hottest() > room and self.clock.monotonic() < until and not give_way():
+                self._changed.wait(_LOOK_SECONDS)
+                now = self.clock.monotonic()
+                self.rests[Cause.HEAT] = self.rests.get(Cause.HEAT, 0.0) + now - self._rest_from
+                self._rest_from = now
+            self._worked_from = self.clock.monotonic()
+            self._last_rest, self._rest_began = (began, self._worked_from), None
+
+    def _hottest(self) -> float:
+        hottest = self._reading.hottest if self._reading is not None else None
+        return -float("inf") if hottest is None else hottest[1]
 
     def _wait(self, began: float, busy: float, give_way: Callable[[], bool]) -> Halt | None:
         while True:

@@ -195,6 +195,8 @@ def _train_flushed(work: Work, together: Team, breaks: Breaks, clock: Clock, eve
             packed=packed, team=together, room=room, first_scale=first_scale, micro_batch=size,
             first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
     progress = training.progress
+    if training.stop is not loop.Stop.PREEMPTED:
+        breaks.pace.cool_down(lambda: breaks.interrupted() is not None)     # staging and judging cannot rest
     result = TrainingResult(
         TrainingStop.FINISHED, "",
         train={"steps": progress.step, "planned_steps": training.steps, "epochs": progress.epoch,

@@ -62,9 +62,9 @@ def test_a_rest_gives_way_to_the_clock_and_to_people(left, interrupted, gave_way
 
 
 @pytest.mark.parametrize(("ahead", "whole", "least", "too_much"), [
-    (None, 50.0, 10.0, False), (Forecast(90.0, 0.5, 0.0), 60.0, 20.0, True), (Forecast(90.0, 0.5, 0.0), 40.0, 20.0, False),
-    (Forecast(90.0, 0.1, 0.0), 60.0, 20.0, False), (Forecast(90.0, 0.5, 0.0), 150.0, 20.0, False),
-    (Forecast(70.0, 1.0, float("inf")), 60.0, 20.0, False)])
+    (None, 50.0, 10.0, False), (Forecast(90.0, 120.0, 0.5, 0.0), 60.0, 20.0, True), (Forecast(90.0, 120.0, 0.5, 0.0), 40.0, 20.0, False),
+    (Forecast(90.0, 120.0, 0.1, 0.0), 60.0, 20.0, False), (Forecast(90.0, 120.0, 0.5, 0.0), 150.0, 20.0, False),
+    (Forecast(70.0, 70.0, 1.0, float("inf")), 60.0, 20.0, False)])
 def test_the_plan_is_shortened_where_heat_alone_makes_it_too_much(ahead, whole, least, too_much):
     assert breaks(Paced(ahead=ahead)).too_much(whole, least) is too_much
 

@@ -202,6 +202,15 @@ def test_nothing_is_foretold_before_there_was_work():
     assert expected(Limits(), replace(state, worked=1e4)) is None
 
 
+def test_before_work_that_cannot_rest_the_board_gets_room_for_it():
+    """Half the time worked, 90 degrees over rest at full duty: the die alone would rise by 13.5 more."""
+    state = State(smooth=82.5, slope=0.0, rest=37.5, worked=500.0, duty=0.5)
+    assert governor.room_for_unpaced(LIMITS, state) == pytest.approx(82.5 - 0.3 * 90 * 0.5)
+    assert governor.room_for_unpaced(LIMITS, replace(state, duty=1.0)) == pytest.approx(82.5)
+    assert governor.room_for_unpaced(Limits(), state) is None
+    assert governor.room_for_unpaced(LIMITS, replace(state, worked=10.0)) is None
+
+
 @given(st.lists(st.tuples(st.floats(-40, 150), st.floats(0, 300), st.floats(0, 20)), min_size=1, max_size=30))
 def test_whatever_comes_a_decision_is_whole(rows):
     limits = Limits(ceiling=83.0, cap_watts=20.0, energy_joules=1e5)

@@ -159,6 +159,21 @@ def test_a_full_disk_ends_the_recording_not_the_night(board, told):
     assert [facts["recorded"] for event, facts in told if event == "telemetry"] == [False]
 
 
+def test_before_work_that_cannot_rest_it_cools_down_and_then_does_not_wait(board, pace):
+    pace.cool_down()                                       # nothing is known of this board yet
+    board.celsius = 82.0
+    until(lambda: pace.state.peak >= 82.0)
+    with pace._changed:
+        pace.state = replace(pace.state, smooth=82.0, slope=0.0, rest=40.0, worked=500.0, duty=0.5)
+    timer = threading.Timer(0.6, lambda: setattr(board, "celsius", 60.0))
+    timer.start()
+    assert 0.5 < seconds(pace.cool_down) < 2.0
+    assert seconds(pace.cool_down) < 0.1
+    board.celsius = 82.0
+    until(lambda: pace._hottest() == 82.0)
+    assert seconds(lambda: pace.cool_down(lambda: True)) < 0.1
+
+
 def test_without_a_source_nothing_is_minded_and_nothing_is_measured():
     with unpaced(Clock()) as pace:
         assert pace.rest() is None and pace.expected() is None and pace.duty == 1.0
