@@ -196,6 +196,8 @@ class Gate(Section):
                             description="questions of tonight, asked as they were: loops show where they were taught, "
                             "and the gate sees which answers were news")
     unknown_probes: int = Field(300, ge=0, description="questions that test the right use of \"I don't know\"")
+    rival: bool = Field(True, description="ask the base with retrieved experiences in its prompt what the gate asked: the free "
+                        "alternative to training, for the record, never for the verdict")
     max_new_tokens: int = Field(40, ge=4, description="longest judged answer, in tokens")
     min_effect: float = Field(0.02, ge=0, description="least gain in recall, or in nats on taught answers, that counts")
     news: Share = Field(0.1, description="share of tonight's own questions that the incumbent must answer otherwise than taught, "

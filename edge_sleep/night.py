@@ -115,7 +115,7 @@ def _stages(night: Night) -> dict:
                     return ends.end(night, *stopped)
             try:
                 with phase("judge"):
-                    settle.judge(night)
+                    settle.judge(night, buffer)
             except (Preempted, TooHot) as error:
                 return ends.end(night, error.outcome, error.message)
         with phase("promote"):

@@ -8,12 +8,15 @@ from typing import Any
 
 from edge_sleep.config import Config
 from edge_sleep.data.dataset import TokenisedExample, tokenise_all
-from edge_sleep.data.experience import Example
+from edge_sleep.data.experience import Example, Message
+from edge_sleep.data.retrieve import Memories
 from edge_sleep.device.detect import Device
 from edge_sleep.device.limit import felt
+from edge_sleep.device.shortage import Portions
 from edge_sleep.evaluate.answers import canary_logits, generate, speaking_as
 from edge_sleep.evaluate.judge import Judgement, judge
 from edge_sleep.evaluate.probes import Probe
+from edge_sleep.evaluate.rival import MEMORIES, compete
 from edge_sleep.model import adapter
 from edge_sleep.model.base import Base, LoadedBase, context_length, load
 from edge_sleep.system.clock import Clock
@@ -26,6 +29,7 @@ class Hearing:
     judgement: Judgement
     effect: dict                 # what `verify` repeats later
     chat_template: str
+    rival: dict | None = None    # evaluate/rival.py
 
 
 def _seated(base: Base, device: Device, adapters: Mapping[str, Path | None]) -> tuple[LoadedBase, Any]:
@@ -71,11 +75,11 @@ def question(base: Base, device: Device, config: Config, adapters: Mapping[str, 
 def hear(base: Base, device: Device, config: Config, incumbent: Path | None, candidate: Path,
          probes: Sequence[Probe], taught: Sequence[Example], held_out: Sequence[Example], *,
          at_once: int, forward_size: int, time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None],
-         on_shrink: Callable[[int, str], None]) -> Hearing:
+         on_shrink: Callable[[int, str], None], memories: Memories | None = None) -> Hearing:
     """Load the base afresh, attach both adapters, ask every probe of each.
 
     at_once: questions asked at once; forward_size: examples whose loss is measured at once. on_shrink(at_once, who):
-    memory ran out, and from now on fewer are.
+    memory ran out, and from now on fewer are. memories: what the rival may look up; None asks no rival.
     """
     loaded, model = _seated(base, device, {BEFORE: incumbent, AFTER: candidate})
 
@@ -101,5 +105,21 @@ def hear(base: Base, device: Device, config: Config, incumbent: Path | None, can
                           system_prompt=config.companion.system_prompt, max_new_tokens=config.gate.max_new_tokens,
                           batch_size=at_once, forward_size=forward_size, time_left=time_left,
                           monotonic=clock.monotonic, between=after_a_batch, on_shrink=on_shrink)
+
+        def of_the_base(conversations: Sequence[Sequence[Message]]) -> list[tuple[str, bool]] | None:
+            said: list[tuple[str, bool]] = []
+            slowest = 0.0
+            for start in range(0, len(conversations), at_once):
+                if time_left() < 1.2 * slowest:
+                    return None
+                began = clock.monotonic()
+                with speaking_as(model, None):
+                    said += generate(model, loaded.tokenizer, conversations[start:start + at_once],
+                                     config.companion.system_prompt, config.gate.max_new_tokens, Portions(at_once, on_shrink))
+                slowest = max(slowest, clock.monotonic() - began)
+                after_a_batch(len(said), len(conversations))
+            return said
+
+        rival = None if memories is None else compete(judgement.asked, lambda asked: memories.top(asked, MEMORIES), of_the_base)
     return Hearing(judgement, {"canary_mean_abs_logit_difference": (of_candidate - of_base).abs().mean().item()},
-                   loaded.tokenizer.chat_template)
+                   loaded.tokenizer.chat_template, rival)

@@ -21,7 +21,8 @@ def as_text(record: dict[str, Any]) -> str:
     """The report of one night's record, for a terminal of 80 columns or more."""
     lines = [f"Night {record['night']}: {record['outcome']}", "",
              _SENTENCE.get(record["outcome"], ""), *_wrapped(record.get("reason") or "")]
-    lines += _metrics(record.get("gate") or {}) + _answers(record) + _data(record) + _cost(record)
+    gate = record.get("gate") or {}
+    lines += _metrics(gate) + _rival(gate) + _answers(record) + _data(record) + _cost(record)
     if record["outcome"] == "promoted":
         parent = record.get("parent") or "base"
         lines += ["", f"To go back: edge-sleep rollback {parent}"]
@@ -46,6 +47,18 @@ def _metrics(gate: dict) -> list[str]:
         if entry and entry["n"]:
             lines.append(f"{name:14}  {_number(entry['base'])}   {_number(entry['before'])}    {_number(entry['after'])}   "
                          f"{entry['low']:+.3f} to {entry['high']:+.3f}  {entry['n']:5}")
+    return lines
+
+
+def _rival(gate: dict) -> list[str]:
+    """The free alternative, on the same questions."""
+    rival = gate.get("rival")
+    if not rival or not rival["metrics"]:
+        return []
+    lines = ["", f"Without training, {rival['method']}:"]
+    for name, entry in rival["metrics"].items():
+        lines.append(f"  {name:10}  {entry['rival']:.2f}, the trained {entry['candidate']:.2f} "
+                     f"({entry['low']:+.3f} to {entry['high']:+.3f}, n {entry['n']})")
     return lines
 
 

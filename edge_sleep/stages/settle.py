@@ -6,6 +6,7 @@ from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example
 from edge_sleep.data.quality import QuarantineReason
+from edge_sleep.data.retrieve import Memories
 from edge_sleep.errors import Outcome
 from edge_sleep.evaluate import exam, gate
 from edge_sleep.model.head import LOSSES_AT_ONCE
@@ -16,7 +17,7 @@ from edge_sleep.system.record import read_records
 from edge_sleep.train.attempt import Attempt
 
 
-def judge(night: Night) -> None:
+def judge(night: Night, buffer: Buffer) -> None:
     """Ask base, incumbent and candidate; write the verdict before anything is moved."""
     from edge_sleep.evaluate.court import hear
 
@@ -38,9 +39,10 @@ def judge(night: Night) -> None:
                        held_out, at_once=attempt.size, forward_size=min(LOSSES_AT_ONCE, trained_with, attempt.size),
                        time_left=night.contract.remaining, clock=night.clock,
                        between=lambda done, total: questions.give_way(night, done, total),
-                       on_shrink=lambda at_once, who: shrunk(at_once, f"out of memory: {who}"))
+                       on_shrink=lambda at_once, who: shrunk(at_once, f"out of memory: {who}"),
+                       memories=Memories(buffer.items("kept")) if night.config.gate.rival else None)
     verdict = gate.decide(hearing.judgement.numbers, night.config.gate)
-    outcome = exam.document(verdict, hearing.judgement, select, confirm)
+    outcome = exam.document(verdict, hearing.judgement, select, confirm) | {"rival": hearing.rival}
     night.events("verdict", verdict=verdict.outcome.value, reasons=verdict.reasons)
     write_json(night.state / "verdict.json", {"gate": outcome, "effect": hearing.effect,
                                               "chat_template": hearing.chat_template})
