@@ -14,7 +14,7 @@ from edge_sleep.checkpoint import manifest, store
 from edge_sleep.config import Config
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.device import detect, environment
-from edge_sleep.device.power.lease import Power, PowerError, restore_left_over
+from edge_sleep.device.power.lease import Power, restore_left_over
 from edge_sleep.errors import EdgeSleepError, Outcome, Preempted, StorageError, TooHot
 from edge_sleep.model import base as base_model
 from edge_sleep.stages import choose, ends, learn, pacing, settle
@@ -69,10 +69,6 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
                 ended = _stages(night)
             team.dismiss(device.kind == "gpu")
             return ended
-        except PowerError as error:                    # what an interrupted night has trained stays
-            with suppress(StorageError):
-                night.recorder.close(error.outcome, error.message, int(error.exit_code))
-            raise
         except EdgeSleepError as error:
             with suppress(StorageError):
                 ends.give_up(night, error.outcome, error.message, int(error.exit_code))

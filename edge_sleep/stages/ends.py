@@ -4,12 +4,14 @@ from __future__ import annotations
 import shutil
 
 from edge_sleep.device import memory
-from edge_sleep.errors import Outcome, StorageError
+from edge_sleep.errors import Exit, Outcome, StorageError
 from edge_sleep.evaluate import report
 from edge_sleep.stages import pacing
 from edge_sleep.stages.context import Night
 from edge_sleep.system.files import write_bytes
 from edge_sleep.system.home import Home
+
+_TRY_AGAIN = (Exit.STORAGE, Exit.DEVICE, Exit.USAGE)
 
 
 def unfinished(home: Home) -> str | None:
@@ -25,6 +27,7 @@ def unfinished(home: Home) -> str | None:
 def end(night: Night, outcome: Outcome, reason: str) -> dict:
     night.record["measured"]["rss_peak_bytes"] = memory.rss_peak_bytes()
     pacing.note(night)
+    night.record["plan"]["budget_seconds"] = night.contract.total_seconds
     exit_code = 128 + night.signals.received if night.signals.received and outcome is Outcome.PREEMPTED else None
     record = night.recorder.close(outcome, reason, exit_code)
     write_bytes(night.folder / "report.txt", report.as_text(record).encode())
@@ -34,10 +37,12 @@ def end(night: Night, outcome: Outcome, reason: str) -> dict:
 
 
 def give_up(night: Night, outcome: Outcome, reason: str, exit_code: int) -> None:
-    """Record a night that broke. Its state stays only where trying again can help: a full disk, a damaged pointer."""
+    """Record a night that broke. Its state stays where trying again can help: a full disk, a damaged pointer, a sensor that
+    cannot be read, a setting that contradicts another."""
     pacing.note(night)
+    night.record["plan"]["budget_seconds"] = night.contract.total_seconds
     night.recorder.close(outcome, reason, exit_code)
-    if outcome is Outcome.FAILED and exit_code != int(StorageError.exit_code):
+    if outcome is Outcome.FAILED and exit_code not in _TRY_AGAIN:
         shutil.rmtree(night.state, ignore_errors=True)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ _BETWEEN_READINGS = (0.35, 0.65)
 _LOOK_SECONDS = 0.25                                   # how often a rest asks whether somebody wants the device
 _RECORD_SECONDS = 2.0
 _LONGEST_COOLING = 30.0
+_RESTS_KEPT = 200
 _RETELL_SECONDS = 60.0
 
 
@@ -54,7 +56,7 @@ class Pace:
         self._reading: Reading | None = None
         self._rest_began: float | None = None          # of the rest that is under way
         self._rest_from = clock.monotonic()            # up to where it is counted
-        self._last_rest = (-float("inf"), -float("inf"))
+        self._rested: deque[tuple[float, float]] = deque(maxlen=_RESTS_KEPT)
         self._counted = (clock.monotonic(), 0.0)       # (time, seconds of rest) of the last decision
         self._worked_from = clock.monotonic()
         self._recorded = self._told = -float("inf")
@@ -121,7 +123,8 @@ class Pace:
             self._rest_began = began
             halt = self._wait(began, busy, give_way)
             self._worked_from = self.clock.monotonic()
-            self._last_rest, self._rest_began = (began, self._worked_from), None
+            self._rested.append((began, self._worked_from))
+            self._rest_began = None
         return halt
 
     def cool_down(self, give_way: Callable[[], bool] = lambda: False) -> None:
@@ -136,7 +139,8 @@ class Pace:
                 self.rests[Cause.HEAT] = self.rests.get(Cause.HEAT, 0.0) + now - self._rest_from
                 self._rest_from = now
             self._worked_from = self.clock.monotonic()
-            self._last_rest, self._rest_began = (began, self._worked_from), None
+            self._rested.append((began, self._worked_from))
+            self._rest_began = None
 
     def _hottest(self) -> float:
         hottest = self._reading.hottest if self._reading is not None else None
@@ -159,11 +163,11 @@ class Pace:
             self._rest_from = now
 
     def _resting(self) -> bool:
-        """Whether the reading was taken in a rest; a service's is some tenths of a second old."""
+        """Whether the reading was taken in a rest; a service's is some tenths of a second old, and rests can be shorter."""
         at = self.clock.monotonic() if self._reading is None else self._reading.at
         if self._rest_began is not None and at >= self._rest_began:
             return True
-        return self._last_rest[0] <= at < self._last_rest[1]
+        return any(began <= at < ended for began, ended in reversed(self._rested))
 
     def _done(self, now: float) -> Done:
         since, rested = self._counted

@@ -29,6 +29,8 @@ def tell(**document: object) -> None:
 def named(error: BaseException, connected: bool = False) -> tuple[str, str]:
     """(our name, the client's words). connected: whether the service has sent something before."""
     text = " ".join(str(error).split())
+    if isinstance(error, FileNotFoundError):
+        return "no service", text                      # it went between two words of the greeting
     if isinstance(error, ConnectionError) or (connected and isinstance(error, EOFError)):
         return "connection lost", text or "the service ended"
     if isinstance(error, EOFError):
