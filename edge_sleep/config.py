@@ -209,6 +209,14 @@ class Gate(Section):
     distinct: Share = Field(0.8, description="least distinct-2 across answers, as a share of the incumbent's")
 
 
+class Retention(Section):
+    daily: int = Field(7, ge=0, description="days whose newest adapter is kept, counting only days that made one")
+    weekly: int = Field(4, ge=0, description="ISO weeks whose newest adapter is kept")
+    monthly: int = Field(6, ge=0, description="months whose newest adapter is kept; the current one and every parent of a kept "
+                         "one stay as well")
+    nights: int = Field(90, ge=0, description="newest nights that keep their logs and pages; of older ones the record stays")
+
+
 class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -223,6 +231,7 @@ class Config(BaseModel):
     thermal: Thermal = Thermal()
     power: Power = Power()
     gate: Gate = Gate()
+    retention: Retention = Retention()
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

@@ -87,6 +87,7 @@ def _stages(night: Night) -> dict:
         with phase("ingest"):
             choose.ingest(night, buffer)
         with phase("select"):
+            choose.watch_the_day(night, buffer)
             night.parent = record["parent"] = choose.whole_incumbent(night)
             enough = choose.select(night, buffer)
         if enough is not None:

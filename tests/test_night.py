@@ -58,6 +58,7 @@ def test_a_night_from_ingest_to_promotion(first_night, model):
     assert manifest.problems(home.adapter(record["candidate"])) == []
     assert json.loads((home.night(record["night"]) / "record.json").read_text()) == record
     assert not (home.night(record["night"]) / "state").exists()
+    assert json.loads((home.night(record["night"]) / "patterns.json").read_text())["experiences"] == 4
     assert record["gate"]["metrics"]["nll_taught"]["after"] < record["gate"]["metrics"]["nll_taught"]["before"]
     assert record["measured"]["energy_joules"] is None       # not measured is null, never 0
 

@@ -4,14 +4,19 @@ Written last into the staged folder: a folder without a whole manifest was never
 """
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edge_sleep.errors import IntegrityError
-from edge_sleep.system.files import publish_folder, read_json, sha256_file, write_json
+from edge_sleep.system.files import canonical_json, publish_folder, read_json, sha256_file, write_json
+from edge_sleep.system.home import Home
 
 FORMAT = 1
 NAME = "manifest.json"
+WEIGHTS = "adapter_model.safetensors"
+_WITHOUT_SEAL = {"format", "id", "files", "base", "parent", "night", "created", "data", "effect"}
 
 
 def write(folder: Path, *, adapter_id: str, base: dict, parent: str | None, night: str, created: str,
@@ -22,10 +27,21 @@ def write(folder: Path, *, adapter_id: str, base: dict, parent: str | None, nigh
     """
     files = {file.name: {"sha256": sha256_file(file), "bytes": file.stat().st_size}
              for file in sorted(folder.iterdir()) if file.name != NAME}
-    document = {"format": FORMAT, "id": adapter_id, "files": files, "base": base, "parent": parent,
-                "night": night, "created": created, "data": data, "effect": effect}
+    document = sealed({"format": FORMAT, "id": adapter_id, "files": files, "base": base, "parent": parent,
+                       "night": night, "created": created, "data": data, "effect": effect})
     write_json(folder / NAME, document)
     return document
+
+
+def altered(document: dict) -> bool:
+    """Whether a manifest is not what was sealed; those of the first homes have no seal."""
+    return bool(set(document) - _WITHOUT_SEAL) and document != sealed(document)
+
+
+def sealed(document: dict) -> dict:
+    """The document with the sha256 of all the rest of it, so that a flipped bit in it shows."""
+    rest = {key: value for key, value in document.items() if key != "sha256"}
+    return rest | {"sha256": hashlib.sha256(canonical_json(rest)).hexdigest()}
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -35,10 +51,24 @@ def read(folder: Path) -> dict[str, Any]:
         raise IntegrityError(f"adapter {folder.name} has no {NAME}",
                              "`edge-sleep rollback` makes an earlier one current")
     document = read_json(file, "manifest")
+    if not isinstance(document, dict):
+        raise IntegrityError(f"manifest {file} is not a manifest")
     missing = {"format", "id", "files", "base", "parent", "night"} - set(document)
     if missing or document["format"] != FORMAT:
         raise IntegrityError(f"manifest {file} lacks {', '.join(sorted(missing)) or f'format {FORMAT}'}")
+    if not _sound(document):
+        raise IntegrityError(f"manifest {file} does not say which files, base and parent")
     return document
+
+
+def _sound(document: dict) -> bool:
+    """Whether what others read from a manifest without asking is there."""
+    files, base, parent = document["files"], document["base"], document["parent"]
+    return (isinstance(files, dict) and WEIGHTS in files and isinstance(document["id"], str)
+            and all(Path(name).name == name and isinstance(promised, dict) and isinstance(promised.get("sha256"), str)
+                    and isinstance(promised.get("bytes"), int) for name, promised in files.items())
+            and isinstance(base, dict) and isinstance(base.get("sha256"), str) and isinstance(base.get("source"), str)
+            and (parent is None or isinstance(parent, str)))
 
 
 def problems(folder: Path) -> list[str]:
@@ -64,5 +94,20 @@ def problems(folder: Path) -> list[str]:
 def publish(staged: Path, final: Path, effect: dict) -> None:
     """Complete the staged manifest with what the judge measured, and give the folder its final name."""
     document = read(staged)
-    write_json(staged / NAME, document | {"effect": effect})
+    write_json(staged / NAME, sealed(document | {"effect": effect}))
     publish_folder(staged, final)
+
+
+def readable(home: Home) -> dict[str, dict]:
+    """The manifests of a home that can be read, by adapter."""
+    found = {}
+    for folder in sorted(home.adapters.iterdir()) if home.adapters.is_dir() else []:
+        if folder.is_dir() and not folder.name.startswith("."):
+            with suppress(IntegrityError):
+                found[folder.name] = read(folder)
+    return found
+
+
+def named(document: dict) -> dict:
+    """An adapter as current.json names it, from its manifest."""
+    return {"id": document["id"], "sha256": document["files"][WEIGHTS]["sha256"], "path": f"adapters/{document['id']}"}

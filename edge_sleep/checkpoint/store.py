@@ -1,14 +1,14 @@
 """Which adapter the next session loads: `current.json`, the only pointer, changed by one replace.
 
-latest.json, daily/ and `promoted` marks are derived from it and rebuilt at every start.
+latest.json and daily/ are derived from it and rebuilt at every start (marks.py).
 """
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
-from edge_sleep.checkpoint import manifest
+from edge_sleep.checkpoint import lineage as family
+from edge_sleep.checkpoint import manifest, marks
 from edge_sleep.errors import IntegrityError, UsageError
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import read_json, write_json
@@ -27,10 +27,18 @@ def current(home: Home) -> dict[str, Any] | None:
     if not home.current.is_file():
         return None
     document = read_json(home.current, "current.json")
-    if not isinstance(document, dict) or document.get("format") != FORMAT or "adapter" not in document:
+    if not isinstance(document, dict) or document.get("format") != FORMAT or not _sound(document):
         raise IntegrityError(f"{home.current} is not a pointer of format {FORMAT}",
                              "`edge-sleep rollback base` writes it anew")
     return document
+
+
+def _sound(document: dict) -> bool:
+    """Whether what others read from the pointer without asking is there."""
+    adapter, base = document.get("adapter", ""), document.get("base")
+    return ((adapter is None or isinstance(adapter, dict) and all(isinstance(adapter.get(key), str) for key in ("id", "sha256")))
+            and isinstance(base, dict) and all(isinstance(base.get(key), str) for key in ("source", "sha256"))
+            and {"night", "promoted_at"} <= set(document))
 
 
 def incumbent(home: Home) -> str | None:
@@ -55,15 +63,9 @@ def promote(home: Home, adapter_id: str | None, *, base: dict, chat_template: st
         if document["base"]["sha256"] != base["sha256"]:
             raise IntegrityError(f"{adapter_id} grew on base {document['base']['sha256'][:12]}, "
                                  f"this home has {base['sha256'][:12]}")
-        adapter = _named(document)
+        adapter = manifest.named(document)
     return _point(home, adapter, base=base, template=text_sha256(chat_template), prompt=text_sha256(system_prompt),
                   night=night, clock=clock)
-
-
-def _named(document: dict) -> dict:
-    """An adapter as current.json names it, from its manifest."""
-    return {"id": document["id"], "sha256": document["files"]["adapter_model.safetensors"]["sha256"],
-            "path": f"adapters/{document['id']}"}
 
 
 def _point(home: Home, adapter: dict | None, *, base: dict, template: str | None, prompt: str | None, night: str | None,
@@ -77,16 +79,10 @@ def _point(home: Home, adapter: dict | None, *, base: dict, template: str | None
 
 
 def rebuild(home: Home) -> None:
-    """Write latest.json and today's daily mark from current.json, where they say something else."""
+    """Write latest.json and daily/ anew where they do not say what current.json and the manifests say."""
     pointer = current(home)
-    if pointer is None:
-        return
-    entry = {"format": FORMAT, "adapter": pointer["adapter"], "night": pointer["night"],
-             "promoted_at": pointer["promoted_at"]}
-    day = pointer["promoted_at"][:10].replace("-", "")
-    for file in (home.latest, home.daily / f"{day}.json"):
-        if not file.is_file() or file.read_bytes() != (json.dumps(entry, indent=1) + "\n").encode():
-            write_json(file, entry)
+    if pointer is not None:
+        marks.rebuild(home, pointer)
 
 
 def rollback(home: Home, adapter: str | None, clock: Clock) -> dict:
@@ -98,9 +94,9 @@ def rollback(home: Home, adapter: str | None, clock: Clock) -> dict:
     if adapter is None:
         if pointer is None or pointer["adapter"] is None:
             raise UsageError("the base is current: there is nothing before it")
-        target = manifest.read(home.adapter(pointer["adapter"]["id"]))["parent"]
+        target = family.parent_of(home, pointer["adapter"]["id"])
     else:
-        target = None if adapter == BASE else _by_prefix(home, adapter)
+        target = None if adapter == BASE else find(home, adapter)
     known = read_json(home.base, "base record") if home.base.is_file() else None
     if known is None:
         raise UsageError(f"{home.root} has not had a night yet: there is nothing to roll back")
@@ -124,14 +120,17 @@ def _entry(home: Home, adapter_id: str | None) -> dict | None:
     found = manifest.problems(home.adapter(adapter_id))
     if found:
         raise IntegrityError(f"{adapter_id} is not whole: {found[0]}", "choose an earlier one, or `base`")
-    return _named(manifest.read(home.adapter(adapter_id)))
+    return manifest.named(manifest.read(home.adapter(adapter_id)))
 
 
-def _by_prefix(home: Home, prefix: str) -> str:
-    matches = [folder.name for folder in sorted(home.adapters.glob(f"{prefix}*")) if folder.is_dir()]
+def find(home: Home, prefix: str) -> str:
+    """The one adapter whose id begins so. Raises UsageError where there is none, or several."""
+    folders = sorted(home.adapters.iterdir()) if home.adapters.is_dir() else []
+    matches = [folder.name for folder in folders
+               if folder.is_dir() and folder.name.startswith(prefix) and not folder.name.startswith(".")]
     if len(matches) != 1:
         raise UsageError(f"{len(matches)} adapters begin with {prefix!r}",
-                         "`edge-sleep status` lists them; `base` is always one of them")
+                         "`edge-sleep prune --dry-run` lists them; `base` is always one of them")
     return matches[0]
 
 
@@ -146,40 +145,46 @@ def history(home: Home) -> list[dict]:
         entry: dict[str, Any] = {"id": folder.name, "current": folder.name == now, "problems": found}
         if (folder / manifest.NAME).is_file() and not any(manifest.NAME in problem for problem in found):
             document = manifest.read(folder)
-            entry |= {key: document[key] for key in ("parent", "night", "created")}
+            entry |= {key: document.get(key) for key in ("parent", "night", "created")}
         entries.append(entry)
     return sorted(entries, key=lambda entry: entry.get("created") or "")
 
 
 def lineage(home: Home, adapter_id: str | None) -> list[str]:
     """From an adapter back to the base: ids, newest first. Raises IntegrityError where a parent is missing."""
-    chain: list[str] = []
-    while adapter_id is not None:
-        if adapter_id in chain:
-            raise IntegrityError(f"the lineage of {chain[0]} is a circle at {adapter_id}")
-        chain.append(adapter_id)
-        adapter_id = manifest.read(home.adapter(adapter_id))["parent"]
-    return chain
+    return family.ids(home, adapter_id)
 
 
 def last_good(home: Home) -> tuple[str | None, list[str]]:
     """The newest adapter on the current lineage that is whole (None: the base), and what was wrong before it."""
     found: list[str] = []
     pointer = current(home)
-    adapter_id = pointer["adapter"]["id"] if pointer and pointer["adapter"] else None
-    while adapter_id is not None:
-        wrong = manifest.problems(home.adapter(adapter_id))
-        if not wrong and pointer and adapter_id == pointer["adapter"]["id"]:
-            document = manifest.read(home.adapter(adapter_id))
-            if document["files"]["adapter_model.safetensors"]["sha256"] != pointer["adapter"]["sha256"]:
-                wrong = [f"current.json names another content for {adapter_id}"]
+    if pointer is None or pointer["adapter"] is None:
+        return None, found
+    adapter_id: str | None = pointer["adapter"]["id"]
+    seen: set[str] = set()
+    while adapter_id is not None and adapter_id not in seen:
+        seen.add(adapter_id)
+        wrong = _wrong(home, adapter_id, pointer)
         if not wrong:
             return adapter_id, found
         found += wrong
         try:
-            adapter_id = manifest.read(home.adapter(adapter_id))["parent"]
+            adapter_id = family.parent_of(home, adapter_id)
         except IntegrityError:
             return None, found
     return None, found
 
 
+def _wrong(home: Home, adapter_id: str, pointer: dict) -> list[str]:
+    """Why this adapter is not to be loaded; empty where it is whole, and of this base."""
+    found = manifest.problems(home.adapter(adapter_id))
+    if found:
+        return found
+    document = manifest.read(home.adapter(adapter_id))
+    if adapter_id == pointer["adapter"]["id"] and manifest.named(document)["sha256"] != pointer["adapter"]["sha256"]:
+        found.append(f"current.json names another content for {adapter_id}")
+    if document["base"]["sha256"] != pointer["base"]["sha256"]:
+        found.append(f"adapter {adapter_id} grew on another base ({document['base']['source']}, "
+                     f"{document['base']['sha256'][:12]}) than current.json names ({pointer['base']['sha256'][:12]})")
+    return found

@@ -15,15 +15,19 @@ import typer
 
 from edge_sleep import __version__
 from edge_sleep.cli import (
+    backup,
     chat,
     current,
     doctor,
     experiences,
+    forget,
     ingest,
     night,
     output,
     plan,
+    prune,
     report,
+    restore,
     rollback,
     session,
     status,
@@ -55,7 +59,8 @@ def root(version: Annotated[bool, typer.Option("--version", callback=_version, i
     pass
 
 
-for _module in (night, ingest, teach, plan, status, current, verify, report, rollback, chat, doctor):
+for _module in (night, ingest, teach, plan, status, current, verify, report, rollback, prune, backup, restore, forget,
+                chat, doctor):
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name)(_module.command)
 app.add_typer(experiences.app, name="experiences")

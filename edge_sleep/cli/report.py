@@ -1,4 +1,4 @@
-"""`edge-sleep report`: what a night did, in text."""
+"""`edge-sleep report`: what a night did, as a page and in text."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from edge_sleep.cli import output
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
-from edge_sleep.errors import Exit, UsageError
+from edge_sleep.errors import EdgeSleepError, Exit, UsageError
 from edge_sleep.system.home import Home
 
 
@@ -17,7 +17,7 @@ def command(
                                                    "[default: the last]", show_default=False)] = None,
     home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
 ) -> None:
-    """Show what a night did: what it read, what it learned, the verdict, answers before and after.
+    """Show what a night did: what it read, what it learned, the verdict, answers before and after; and make its page anew.
 
     Example: edge-sleep report
     """
@@ -32,7 +32,12 @@ def command(
         output.answer(record, "", as_json)
         return
     from edge_sleep.evaluate import report
-    output.answer(record, report.as_text(record), as_json)
+    from edge_sleep.evaluate.page import render
+    try:
+        page = f"The page: {render.write(place, record)}"
+    except EdgeSleepError as error:                    # a home that is only lent to be read, or damaged elsewhere
+        page = f"The page could not be made: {error.message}"
+    output.answer(record, f"{report.as_text(record)}\n{page}", as_json)
 
 
 def find(home: Home, night: str | None) -> Path | None:

@@ -7,11 +7,12 @@ import typer
 
 from edge_sleep.cli import context, output
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
-from edge_sleep.errors import Exit
+from edge_sleep.errors import Exit, IntegrityError, ModelError
 
 
 def command(
-    everything: Annotated[bool, typer.Option("--all", help="Check every adapter, not only the current one.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Scan the whole home: every adapter, pointer, mark, "
+                                                  "record and the database.")] = False,
     home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
 ) -> None:
     """Check every hash, load the current model, and measure how far its answers are from the base's.
@@ -20,10 +21,17 @@ def command(
     """
     common = Common.of(home, profile, sets, as_json)
     place = common.existing_home()
-    config = context.configure(place, common)
+    from edge_sleep.checkpoint import integrity
     from edge_sleep.serve import proof
     with output.libraries_to_stderr():
-        document = proof.verify(place, config, everything)
+        try:
+            if place.base.is_file():
+                integrity.base_record(place)
+            document = proof.verify(place, context.configure(place, common), everything)
+        except (IntegrityError, ModelError) as error:
+            if not everything:
+                raise
+            document = proof.without_base(place, error)
     output.answer(document, as_text(document), as_json)
     raise typer.Exit(Exit.OK if document["ok"] else Exit.INTEGRITY)
 
@@ -34,6 +42,8 @@ def as_text(document: dict) -> str:
     lines = [output.columns([("base", base.get("source") if isinstance(base, dict) else base),
                              ("adapter", document.get("adapter") or "none"),
                              ("differs from base", "not measured" if differs is None else f"{differs:.4g}")]),
+             *(["scanned: " + ", ".join(f"{count} {kind}" for kind, count in document["checked"].items())]
+               if "checked" in document else []),
              *(f"problem: {problem}" for problem in document.get("problems", [])),
              "verified" if document["ok"] else "not verified"]
     return "\n".join(lines)

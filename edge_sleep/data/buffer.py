@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge_sleep.data import contexts
 from edge_sleep.data.experience import Exchange, Experience, Session
-from edge_sleep.data.memory import LISTED, STORE_FULL
+from edge_sleep.data.memory import ERASED, LISTED, STORE_FULL
 from edge_sleep.data.quality import Finding, QuarantineReason
 from edge_sleep.data.salience import DIMENSIONS
 from edge_sleep.data.store import Store
@@ -175,6 +175,8 @@ class Buffer(Store):
         if found.reason == STORE_FULL:
             raise UsageError(f"the words of {found.id} were dropped when the store was full",
                              "raise `data.max_experiences`, then `edge-sleep teach` what should be learned")
+        if found.reason == ERASED:
+            raise UsageError(f"the words of {found.id} were erased with `forget`", "`edge-sleep teach` what should be learned")
         self._set_status(experience_id, "kept", None)
 
     def _set_status(self, experience_id: str, status: str, reason: str | None) -> None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 
 from edge_sleep.data.experience import Exchange, Message
-from edge_sleep.data.memory import LISTED, STORE_FULL
+from edge_sleep.data.memory import ERASED, LISTED, STORE_FULL
 
 _LATELY = 64                              # exchanges whose words a context may name by id
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
@@ -44,8 +44,9 @@ def resolved(rows: Callable[[str, Iterable[object]], list[tuple]], stored: Seque
     wanted = list({one for context in contexts for one in context if isinstance(one, str)})
     said: dict[str, tuple[Message, Message]] = {}
     for name, prompt, answer in rows(
-            f"SELECT id, prompt, COALESCE(said, response) FROM experiences WHERE id IN {LISTED} AND reason IS NOT ?",
-            (json.dumps(wanted), STORE_FULL)):
+            f"""SELECT id, prompt, COALESCE(said, response) FROM experiences
+                WHERE id IN {LISTED} AND COALESCE(reason, '') NOT IN (?, ?)""",
+            (json.dumps(wanted), STORE_FULL, ERASED)):
         said[name] = Message(role="user", content=prompt), Message(role="assistant", content=answer)
     return [tuple(message for one in context
                   for message in (said.get(one, ()) if isinstance(one, str) else (one,))) for context in contexts]

@@ -26,7 +26,8 @@ _SHARED = 2                               # fingerprints in common that make an 
 
 LISTED = "(SELECT value FROM json_each(?))"    # in SQL: the values of one JSON list, however many
 STORE_FULL = "store_full"                 # evicted, and its words with it: only id, scores and history are left
-FORGOTTEN = (QuarantineReason.OTHER_MODEL.value, STORE_FULL)   # reasons for which nothing is compared with an exchange
+ERASED = "forgotten"                      # by the owner's word (data/forget.py); the same is left of it
+FORGOTTEN = (QuarantineReason.OTHER_MODEL.value, STORE_FULL, ERASED)   # reasons for which nothing is compared with an exchange
 
 
 def _holes(values: Collection[int]) -> str:
@@ -64,7 +65,7 @@ class StoredMemory:
         """
         for seq, prompt, response in self._connection.execute(
                 """SELECT seq, prompt, COALESCE(said, response) FROM experiences
-                   WHERE reason IS NULL OR reason NOT IN (?, ?) ORDER BY seq""", FORGOTTEN):
+                   WHERE reason IS NULL OR reason NOT IN (?, ?, ?) ORDER BY seq""", FORGOTTEN):
             self.remember(seq, prompt, response)
             self.learn(Text.of(response))
         self.judged()
@@ -137,6 +138,15 @@ class StoredMemory:
         """Compare no later answer with these; inside the caller's transaction."""
         self._connection.execute("DELETE FROM fingerprints WHERE seq IN " + LISTED, (json.dumps(seqs),))
         self._last = ((), {})
+
+    def recall_recent(self) -> None:
+        """Take the last answers' words anew from what is stored: those that were erased are not among them."""
+        rows = self._connection.execute(
+            """SELECT COALESCE(said, response) FROM experiences WHERE reason IS NULL OR reason NOT IN (?, ?, ?)
+               ORDER BY seq DESC LIMIT ?""", (*FORGOTTEN, RECENT)).fetchall()
+        self._recent = deque((Text.of(row[0]).distinct for row in reversed(rows)), RECENT)
+        self._connection.execute("INSERT OR REPLACE INTO scorer VALUES ('recent', ?)",
+                                 (json.dumps([sorted(answer) for answer in self._recent]),))
 
     def remember(self, seq: int, prompt: str, response: str) -> None:
         """Take up one exchange, stored under `seq`, for later comparisons."""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 
 from edge_sleep.data.buffer import STORE_FULL, Buffer
+from edge_sleep.data.memory import ERASED
 from edge_sleep.data.salience import DIMENSIONS
 
 _SCORES = (*DIMENSIONS, "total")
@@ -25,7 +26,7 @@ def entries(buffer: Buffer, status: str = "kept") -> Iterator[dict]:
             f"""SELECT e.prompt, COALESCE(e.said, e.response), e.response, e.at, e.trimmed, e.labels, s.number, s.phase, s.model,
                        s.started, s.id, {', '.join('e.' + name for name in _SCORES)}
                 FROM experiences e JOIN sessions s ON s.id = e.session
-                WHERE e.status = ? AND e.reason IS NOT ? ORDER BY e.seq""", (status, STORE_FULL)):
+                WHERE e.status = ? AND COALESCE(e.reason, '') NOT IN (?, ?) ORDER BY e.seq""", (status, STORE_FULL, ERASED)):
         prompt, said, learned, at, trimmed, labels, number, phase, model, started, session = row[:11]
         metadata = {"source": "edge_sleep", "model": model, "taught": json.loads(labels).get("taught"),
                     "learned": learned if trimmed else None}

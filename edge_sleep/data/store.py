@@ -112,6 +112,12 @@ class Store:
         with sqlite_errors(self.path):
             yield from self._connection.execute(sql, tuple(values))
 
+    def rewrite(self) -> None:
+        """Write the file anew, without what was deleted: no free page and no log keeps it. Needs its size again meanwhile."""
+        with sqlite_errors(self.path):
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def change(self, sql: str, values: Iterable[object] = ()) -> int:
         """One statement inside a transaction; returns how many rows it changed."""
         with self.transaction():

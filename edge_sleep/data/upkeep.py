@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from edge_sleep.data.buffer import STORE_FULL, Buffer
-from edge_sleep.data.memory import LISTED
+from edge_sleep.data.memory import ERASED, LISTED
 from edge_sleep.data.salience import DIMENSIONS
 
 LOW_SALIENCE = "low_salience"
@@ -46,13 +46,14 @@ def bound(buffer: Buffer, most: int) -> int:
 
     Their ids stay, so that a transcript that is read again does not bring them back.
     """
-    count = buffer.rows("SELECT COUNT(*) FROM experiences WHERE status != 'quarantined' AND reason IS NOT ?", (STORE_FULL,))[0][0]
+    count = buffer.rows("SELECT COUNT(*) FROM experiences WHERE status != 'quarantined' AND COALESCE(reason, '') NOT IN (?, ?)",
+                        (STORE_FULL, ERASED))[0][0]
     if count <= most:
         return 0
     held = (Held(*row) for row in buffer.rows(
         """SELECT seq, status, total, learned,
                   by_hand OR COALESCE(json_extract(labels, '$.taught'), 0)
-           FROM experiences WHERE status != 'quarantined' AND reason IS NOT ?""", (STORE_FULL,)))
+           FROM experiences WHERE status != 'quarantined' AND COALESCE(reason, '') NOT IN (?, ?)""", (STORE_FULL, ERASED)))
     gone = evict(held, count - most)
     with buffer.transaction():
         buffer.change(

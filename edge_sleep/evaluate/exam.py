@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from edge_sleep.config import Gate
+from edge_sleep.config import Companion, Gate
 from edge_sleep.data.experience import Experience
 from edge_sleep.data.words import near, topic
+from edge_sleep.evaluate import raising
 from edge_sleep.evaluate.gate import Verdict
 from edge_sleep.evaluate.judge import Asked, Judgement
 from edge_sleep.evaluate.probes import SELECT_SHARE, Probe, draw, of_experiences, of_own, of_user, pool, split
@@ -69,7 +70,17 @@ def described(probes: Sequence[Probe]) -> dict:
             "sha256": hashlib.sha256(canonical_json(sorted(probe.id for probe in probes))).hexdigest()}
 
 
-def document(verdict: Verdict, judgement: Judgement, select: Sequence[Probe], confirm: Sequence[Probe]) -> dict:
+def raised(asked: Sequence[Asked], companion: Companion) -> dict[str, dict]:
+    """The raising metrics over the gate's own answers, for base, incumbent and candidate; they inform."""
+    answers = {state: [raising.Answer(entry.probe.messages[-1]["content"], entry.answers[state], entry.probe.messages[:-1],
+                                      entry.probe.known if entry.probe.kind == "unknowns" else None) for entry in asked]
+               for state in ("base", "before", "after")}
+    return raising.compare(**answers, names=companion.companion_names, others=companion.teacher_names,
+                           system_prompt=companion.system_prompt)
+
+
+def document(verdict: Verdict, judgement: Judgement, select: Sequence[Probe], confirm: Sequence[Probe],
+             companion: Companion) -> dict:
     """The record's `gate`: verdict, reasons, how much was asked, every metric with its interval, samples."""
     numbers = judgement.numbers
     return {"verdict": verdict.outcome.value, "vetoes": verdict.vetoes, "reasons": verdict.reasons,
@@ -79,4 +90,4 @@ def document(verdict: Verdict, judgement: Judgement, select: Sequence[Probe], co
                         for name in ("recall", "retention", "unknowns", "own", "nll_held_out", "nll_taught", "nll_news")},
             "health": {name: asdict(getattr(numbers, f"health_{name}"))
                        for name in ("before", "after", "own_before", "own_after")},
-            "samples": samples(judgement.asked)}
+            "raising": raised(judgement.asked, companion), "samples": samples(judgement.asked)}

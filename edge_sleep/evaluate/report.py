@@ -21,6 +21,8 @@ def as_text(record: dict[str, Any]) -> str:
     """The report of one night's record, for a terminal of 80 columns or more."""
     lines = [f"Night {record['night']}: {record['outcome']}", "",
              _SENTENCE.get(record["outcome"], ""), *_wrapped(record.get("reason") or "")]
+    if back := record.get("rolled_back"):
+        lines += ["", f"Before that, {back['from']} was taken back: {back['reason']}."]
     gate = record.get("gate") or {}
     lines += _metrics(gate) + _rival(gate) + _answers(record) + _data(record) + _cost(record)
     if record["outcome"] == "promoted":

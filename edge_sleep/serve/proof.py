@@ -3,32 +3,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_sleep.checkpoint import manifest, store
+from edge_sleep.checkpoint import integrity, manifest, store
 from edge_sleep.config import Config
 from edge_sleep.device import detect
 from edge_sleep.errors import EdgeSleepError
 from edge_sleep.evaluate.answers import canary_logits, speaking_as
 from edge_sleep.model import adapter
 from edge_sleep.model import base as base_model
-from edge_sleep.system.clock import Clock
+from edge_sleep.serve import session
 from edge_sleep.system.home import Home
 
 
 def verify(home: Home, config: Config, everything: bool = False) -> dict[str, Any]:
-    """The `verify` document: {"ok", "base", "adapter", "differs_from_base", "problems"}.
+    """The `verify` document: {"ok", "base", "adapter", "differs_from_base", "problems"}, with everything also "checked".
 
-    everything: check the files of every adapter, not only of the current one. differs_from_base is the mean
-    absolute difference of next-token logits on a fixed prompt; it must be what was recorded at promotion.
+    everything: scan the whole home, not only what the next session loads. differs_from_base is the mean absolute
+    difference of next-token logits on a fixed prompt; it must be what was recorded at promotion. Writes
+    nothing but the cache.
     """
-    problems: list[str] = []
-    result: dict[str, Any] = {"ok": False, "base": None, "adapter": None, "differs_from_base": None, "problems": problems}
-    if everything:
-        problems += [problem for entry in store.history(home) for problem in entry["problems"]]
+    result = _scanned(home) if everything else _empty()
+    problems = result["problems"]
     try:
         pointer = store.current(home)
-        place = base_model.resolve(config.companion.model, config.companion.allow_download)
-        base = base_model.declare(home, place, detect.choose(), Clock().stamp())
+        base = session.base_of(home, config)
         result["base"] = base.sha256
+        if everything:
+            problems += _forged(home, base)
         if pointer is None or pointer["adapter"] is None:
             result["differs_from_base"] = 0.0
         else:
@@ -38,9 +38,42 @@ def verify(home: Home, config: Config, everything: bool = False) -> dict[str, An
             if not wrong:
                 result["differs_from_base"] = _difference(home, config, base, pointer["adapter"]["id"], problems)
     except EdgeSleepError as error:
-        problems.append(error.message)
+        if error.message not in problems:
+            problems.append(error.message)
     result["ok"] = not problems
     return result
+
+
+def without_base(home: Home, why: EdgeSleepError) -> dict[str, Any]:
+    """The document of a whole scan where the base cannot be found, or not be known."""
+    result = _scanned(home)
+    if why.message not in result["problems"]:
+        result["problems"].append(why.message)
+    return result
+
+
+def _empty() -> dict[str, Any]:
+    return {"ok": False, "base": None, "adapter": None, "differs_from_base": None, "problems": []}
+
+
+def _scanned(home: Home) -> dict[str, Any]:
+    found = integrity.scan(home)
+    return _empty() | {"problems": found.problems, "checked": found.checked}
+
+
+def _forged(home: Home, base: base_model.Base) -> list[str]:
+    """Adapters whose files and manifest agree, and whose name is not that of their content on this base."""
+    found = []
+    for name in manifest.readable(home):
+        if not manifest.problems(home.adapter(name)):
+            try:
+                is_really = adapter.content_id(home.adapter(name), base.sha256)
+            except EdgeSleepError as error:
+                found.append(error.message)
+                continue
+            if is_really != name:
+                found.append(f"adapter {name} holds what would be named {is_really}: it is not what a night made on this base")
+    return found
 
 
 def _difference(home: Home, config: Config, base: base_model.Base, adapter_id: str, problems: list[str]) -> float:

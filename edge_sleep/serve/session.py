@@ -92,18 +92,24 @@ def load_current(home: Home, config: Config, *, max_new_tokens: int = 200) -> Se
 
     Raises UsageError for a home without a base, IntegrityError where the base itself is not what it was.
     """
-    if not home.base.is_file():
-        base = _undeclared(home, config)
-    else:
-        place = base_model.resolve(config.companion.model, config.companion.allow_download)
-        base = base_model.declare(home, place, detect.choose(config.companion.compute_dtype), Clock().stamp())
+    base = base_of(home, config)
     good, problems = store.last_good(home) if home.current.is_file() else (None, [])
+    if problems:
+        problems.append(f"{f'adapter {good}' if good else 'the base as it is'} answers instead, the last good one it grew from")
     loaded = base_model.load(base, detect.choose())
     model: Any = loaded.model
     if good is not None:
         model = adapter.attach_saved(model, home.adapter(good), trainable=False)
     model.eval()
     return Session(model, loaded.tokenizer, base, good, config.companion.system_prompt, max_new_tokens, problems)
+
+
+def base_of(home: Home, config: Config) -> base_model.Base:
+    """The home's base, whose weights hash to what the home was bound to; nothing is written for one that is not bound yet."""
+    if not home.base.is_file():
+        return _undeclared(home, config)
+    place = base_model.resolve(config.companion.model, config.companion.allow_download)
+    return base_model.declare(home, place, detect.choose(config.companion.compute_dtype), Clock().stamp())
 
 
 def _undeclared(home: Home, config: Config) -> base_model.Base:

@@ -18,6 +18,8 @@ from edge_sleep.data.ingest import ingest as read_transcripts
 from edge_sleep.data.salience import with_surprise
 from edge_sleep.device import shortage
 from edge_sleep.errors import IntegrityError, Outcome
+from edge_sleep.evaluate import day
+from edge_sleep.evaluate.patterns import patterns as dreamt
 from edge_sleep.model.identity import own as own_name
 from edge_sleep.stages import contest
 from edge_sleep.stages.context import Night, interrupted
@@ -36,6 +38,21 @@ def ingest(night: Night, buffer: Buffer) -> None:
     night.record["data"] |= {"sessions": result["files"]["read"], "exchanges": result["exchanges"],
                              "new": result["new"], "quarantined": result["quarantined"], "redacted": result["redacted"],
                              "refused": result["files"]["refused"]}
+
+
+def watch_the_day(night: Night, buffer: Buffer) -> None:
+    """Take back a promotion whose answers broke more often by day than its predecessor's; named in the record."""
+    now = store.incumbent(night.home)
+    if now is None or night.request.dry_run or (night.state / "plan.json").is_file():
+        return
+    answers = day.answers_by_adapter(buffer)
+    parent = store.family.parent_of(night.home, now)
+    why = day.worse(answers.get(now, (0, 0)), answers.get(parent or day.BASE, (0, 0)))
+    if why is None:
+        return
+    store.rollback(night.home, parent or store.BASE, night.clock)
+    night.record["rolled_back"] = {"from": now, "to": parent, "reason": why}
+    night.events("rolled_back", adapter=now, to=parent or store.BASE, reason=why)
 
 
 def whole_incumbent(night: Night) -> str | None:
@@ -96,10 +113,17 @@ def select(night: Night, buffer: Buffer) -> str | None:
     record["data"] |= {"selected": len(new), "replay": rehearsed, "sha256": night.data_sha256}
     record["data"]["moves"] = dict(Counter(example.move or "as said" for example in night.examples if example.origin == "new"))
     record["data"]["experiences"] = [item.id for item in new]
+    write_json(night.folder / "patterns.json", dreamt(new, _broken_beside(buffer, new)))
     contest.prepare(night, compose)
     write_json(night.state / "plan.json", {"format": 1, "key": key, "data_sha256": night.data_sha256, "parent": night.parent,
                                            "candidates": night.candidates, "experiences": record["data"]["experiences"]})
     return None
+
+
+def _broken_beside(buffer: Buffer, new: list[Experience]) -> list[Experience]:
+    """What the data gate refused by itself in the sessions that tonight learns from."""
+    sessions = {item.session for item in new}
+    return [item for item in buffer.items(status="quarantined") if item.session in sessions and item.reason in day.BROKEN]
 
 
 def _surprised(night: Night, new: list[Experience]) -> list[Experience]:

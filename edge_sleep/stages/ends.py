@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 
 from edge_sleep.device import memory
 from edge_sleep.errors import Exit, Outcome, StorageError
 from edge_sleep.evaluate import report
+from edge_sleep.evaluate.page import render
 from edge_sleep.stages import pacing
 from edge_sleep.stages.context import Night
 from edge_sleep.system.files import write_bytes
@@ -31,6 +33,7 @@ def end(night: Night, outcome: Outcome, reason: str) -> dict:
     exit_code = 128 + night.signals.received if night.signals.received and outcome is Outcome.PREEMPTED else None
     record = night.recorder.close(outcome, reason, exit_code)
     write_bytes(night.folder / "report.txt", report.as_text(record).encode())
+    _page(night)
     if not outcome.resumable:
         shutil.rmtree(night.state, ignore_errors=True)
     return record
@@ -42,8 +45,18 @@ def give_up(night: Night, outcome: Outcome, reason: str, exit_code: int) -> None
     pacing.note(night)
     night.record["plan"]["budget_seconds"] = night.contract.total_seconds
     night.recorder.close(outcome, reason, exit_code)
+    _page(night)
     if outcome is Outcome.FAILED and exit_code not in _TRY_AGAIN:
         shutil.rmtree(night.state, ignore_errors=True)
+
+
+def _page(night: Night) -> None:
+    """The morning page. The record is closed: whatever goes wrong here changes nothing of the night."""
+    try:
+        render.write(night.home, night.record)
+    except Exception as error:
+        with suppress(StorageError):
+            night.events("page", written=False, reason=f"{type(error).__name__}: {error}")
 
 
 def dry(night: Night) -> dict:

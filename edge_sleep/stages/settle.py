@@ -42,7 +42,7 @@ def judge(night: Night, buffer: Buffer) -> None:
                        on_shrink=lambda at_once, who: shrunk(at_once, f"out of memory: {who}"),
                        memories=Memories(buffer.items("kept")) if night.config.gate.rival else None)
     verdict = gate.decide(hearing.judgement.numbers, night.config.gate)
-    outcome = exam.document(verdict, hearing.judgement, select, confirm) | {"rival": hearing.rival}
+    outcome = exam.document(verdict, hearing.judgement, select, confirm, night.config.companion) | {"rival": hearing.rival}
     night.events("verdict", verdict=verdict.outcome.value, reasons=verdict.reasons)
     write_json(night.state / "verdict.json", {"gate": outcome, "effect": hearing.effect,
                                               "chat_template": hearing.chat_template})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_sleep.errors import StorageError
+from edge_sleep.system import lock
 from edge_sleep.system.files import storage_errors, sweep_temporaries
 
 
@@ -33,6 +34,7 @@ class Home:
     state = property(lambda self: self.root / "state")
     night_lock = property(lambda self: self.root / "state" / "night.lock")
     session_lock = property(lambda self: self.root / "state" / "session.lock")
+    exports = property(lambda self: self.root / "exports")
     power_intent = property(lambda self: self.root / "state" / "power-intent.json")
     cache = property(lambda self: self.root / "cache")
 
@@ -46,7 +48,7 @@ class Home:
         return self.root.is_dir()
 
     def make(self) -> Home:
-        """Create the folders and sweep what a power cut left half written."""
+        """Create the folders and sweep what a power cut left half written; what is being written now is left alone."""
         if self.root.exists() and not self.root.is_dir():
             raise StorageError(f"{self.root} is a file, not a folder", "choose another `--home`")
         with storage_errors(self.root):
@@ -54,6 +56,7 @@ class Home:
                 folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self.root, os.W_OK):
                 raise PermissionError(13, "permission denied", str(self.root))
-        for folder in (self.root, self.adapters, self.daily, self.nights, self.state):
-            sweep_temporaries(folder)
+        if not lock.is_held(self.night_lock):
+            for folder in (self.root, self.adapters, self.daily, self.nights, self.state, *self.exports.glob("*")):
+                sweep_temporaries(folder)
         return self
