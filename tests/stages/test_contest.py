@@ -47,7 +47,8 @@ def four(model, talk, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for module in (court, judge):
             patch.setattr(module, "generate", listening)
-        record = micro.night(home, model, talk, FOUR,
+        # Without the rival, which asks the base once more and judges nothing (evaluate/rival.py).
+        record = micro.night(home, model, talk, FOUR, "gate.rival=false",
                              listener=lambda event: phases.append(event["name"]) if event["event"] == "phase" else None)
     return home, record, asked
 
