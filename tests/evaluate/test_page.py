@@ -511,3 +511,15 @@ def test_a_page_that_cannot_be_made_changes_nothing_of_the_night(micro_home, mon
 def test_an_element_writes_its_attributes() -> None:
     assert el("p", "a<b", None, ["c", el("b", "&")], class_="x", aria_label='"', hidden=None) == \
         '<p class="x" aria-label="&quot;">a&lt;bc<b>&amp;</b></p>'
+
+
+def test_what_it_dreamed_of_is_shown_where_there_was_a_pattern() -> None:
+    from edge_sleep.evaluate.patterns import patterns
+    from tests.evaluate.test_patterns import GARDEN, HARBOUR
+
+    page = as_html(replace(bare("promoted"), patterns=patterns([*GARDEN, *HARBOUR], [])))
+    assert "What it dreamed of" in page and "bees, garden, love" in page and "4 exchanges of 2 sessions" in page
+    assert "Memories that moved it most" in page and "heron" in page
+    assert "What it dreamed of" not in as_html(bare("promoted"))
+    hostile = {"themes": [{"words": ["<script>"], "experiences": 3, "sessions": 1}], "associations": []}
+    assert "<script>" not in as_html(replace(bare("promoted"), patterns=hostile))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from edge_sleep.checkpoint import manifest
 from edge_sleep.data.buffer import Buffer
@@ -16,6 +17,7 @@ from edge_sleep.device.telemetry.reading import Reading
 from edge_sleep.errors import IntegrityError
 from edge_sleep.evaluate.page.words import day, moment
 from edge_sleep.system.events import read_events
+from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
 from edge_sleep.system.record import read_records
 
@@ -53,6 +55,7 @@ class Morning:
     refused: Sequence[Refusal] = ()
     refused_counts: Mapping[str, int] = field(default_factory=dict)     # since the night before, by reason
     bytes: Mapping[str, int] = field(default_factory=dict)       # of each adapter that is kept
+    patterns: Mapping[str, Any] = field(default_factory=dict)    # patterns.json
 
 
 def of_home(home: Home, record: dict) -> Morning:
@@ -72,7 +75,8 @@ def of_home(home: Home, record: dict) -> Morning:
             refused, counts = _refusals(buffer, sessions, before[-1] if before else None, moment(record.get("ended")))
     nights = [*earlier, record][-NIGHTS:]
     return Morning(record, events, _runs(folder / "telemetry.jsonl", events), earlier, learned, refused, counts,
-                   _bytes(home, [night.get("candidate") for night in nights]))
+                   _bytes(home, [night.get("candidate") for night in nights]),
+                   read_json(folder / "patterns.json", "patterns") if (folder / "patterns.json").is_file() else {})
 
 
 def _name(session: dict | None) -> str:

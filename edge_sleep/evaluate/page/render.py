@@ -4,6 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_sleep.evaluate.page.account import heat, night, phases, trend
+from edge_sleep.evaluate.page.dream import dream
 from edge_sleep.evaluate.page.lesson import answers, learned, refused
 from edge_sleep.evaluate.page.markup import Raw, el
 from edge_sleep.evaluate.page.measures import measures
@@ -17,7 +18,7 @@ from edge_sleep.system.home import Home
 NAME = "report.html"
 # Should markup ever slip through, it can run nothing and ask nobody.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_PARTS = (learned, refused, answers, measures, night, phases, trend, heat, candidates, environment, way_back)
+_PARTS = (learned, refused, answers, dream, measures, night, phases, trend, heat, candidates, environment, way_back)
 
 
 def as_html(morning: Morning) -> str:
