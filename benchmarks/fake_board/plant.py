@@ -10,6 +10,7 @@ from edge_sleep.device.telemetry.reading import Reading
 from edge_sleep.device.thermal_model import TwoNodes
 from edge_sleep.train import governor
 from edge_sleep.train.governor import Action, Done, Limits, State
+from edge_sleep.train.meter import Meter
 
 IDLE_WATTS = 4.6                       # an Orin NX at idle
 NIGHT_SECONDS = 2700.0
@@ -107,6 +108,7 @@ def governed(board: Warmth, limits: Limits, night_seconds: float, seed: int = 0)
     """The closed loop in simulated time: sensors late and noisy, two readings a second, rests between micro-batches."""
     chance = random.Random(seed)
     plant, state, decision = board.plant(), State(), None
+    meter = Meter(lags=(0.0,), windows=(0.02,))            # simulated watts are read at once
     seen, now, next_reading = plant.die, 0.0, 0.0
     working, until, rest_began = True, board.micro_batch_seconds, 0.0
     last, worked = 0.0, 0.0
@@ -128,7 +130,10 @@ def governed(board: Warmth, limits: Limits, night_seconds: float, seed: int = 0)
             watts = (IDLE_WATTS + (board.work_watts if working else 0.0)) * (1 + chance.gauss(0, _NOISE_WATTS))
             reading = Reading(now, "simulated", zones={"tj": seen + chance.gauss(0, _NOISE_CELSIUS)}, watts=watts)
             share = worked / (now - last) if now > last else 1.0
-            decision, state = governor.decide(limits, state, reading, now, done=Done(share, working))
+            resting = None if working else rest_began
+            meter.read(now, watts, resting)
+            decision, state = governor.decide(limits, state, reading, now,
+                                              done=Done(share, meter.seen(now, resting), meter.swing))
             result.pauses += decision.action is Action.PAUSE and not paused
             last, worked = now, 0.0
             if now > night_seconds / 3:
@@ -142,6 +147,7 @@ def governed(board: Warmth, limits: Limits, night_seconds: float, seed: int = 0)
             working, rest_began, until = False, now, now + decision.rest_after(board.micro_batch_seconds)
         if not working and decision.action is not Action.PAUSE and now >= until:
             working, until = True, now + board.micro_batch_seconds
+            meter.rested(rest_began, now)
     result.joules_measured = state.joules
     mean = sum(duties) / len(duties)
     result.duty_ripple = math.sqrt(sum((duty - mean) ** 2 for duty in duties) / len(duties))

@@ -23,7 +23,6 @@ _PER_RIPPLE = 0.15                     # of it lies above what a sensor a second
 TARGET_BELOW_CEILING = 0.5             # kelvin
 PAUSE_ABOVE_CEILING = 1.0              # kelvin
 _WATTS_SECONDS = 10.0                  # over which watts are averaged against a cap
-_LEVEL_SHARE = 0.05                    # of a new reading in the level of watts at work, or at rest
 _PER_SHARE_SECOND = 0.1                # duty per second and share of the cap that is left or exceeded
 _SLOPE_SECONDS = 45.0                  # over which the slope is smoothed: above a die's time, below a sink's
 _BEFORE_A_FORECAST = 90.0              # seconds of work
@@ -80,10 +79,11 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Done:
-    """What was done: the share of the time since the last decision that was worked, and whether the reading met work."""
+    """What was done, as train/meter.py tells it."""
 
-    share: float = 1.0
-    at_work: bool = True
+    share: float = 1.0                 # of the time since the last decision that was worked
+    seen: float = 1.0                  # of work, in what the reading met
+    swing: float = 0.0                 # watts between rest and work
 
 
 UNKNOWN, ALL_WORK = Ahead(), Done()
@@ -116,8 +116,6 @@ class State:
     worked: float = 0.0                # seconds since then
     duty: float = 1.0                  # smoothed like the slope
     watts: float | None = None
-    watts_at_work: float | None = None
-    watts_at_rest: float | None = None
     mean_watts: float | None = None
     joules: float = 0.0
     seen_watts: bool = False
@@ -192,17 +190,12 @@ def _observe_heat(state: State, reading: Reading, seconds: float) -> State:
 
 
 def _observe_power(state: State, watts: float | None, seconds: float, done: Done) -> State:
-    """A reading meets either work or rest. What it missed of the other is added (a control variate): two readings a second of
-    a duty cycle of half a second would be off by their chance alone, 2 % in five minutes.
+    """What a reading saw too much or too little of is made up for: two readings a second of a duty cycle of half a second would
+    be off by their chance alone, 2 % in five minutes.
     """
     if watts is None:
         return replace(state, watts=None)
-    known = state.watts_at_work if done.at_work else state.watts_at_rest
-    level = watts if known is None else known + (watts - known) * _LEVEL_SHARE
-    state = replace(state, watts_at_work=level) if done.at_work else replace(state, watts_at_rest=level)
-    average = watts
-    if state.watts_at_work is not None and state.watts_at_rest is not None:
-        average += (done.share - done.at_work) * (state.watts_at_work - state.watts_at_rest)
+    average = watts + (done.share - done.seen) * done.swing
     mean = state.mean_watts
     mean = average if mean is None else mean + (average - mean) * -math.expm1(-min(seconds, _LONGEST_TICK) / _WATTS_SECONDS)
     # Behind lost telemetry too: what was drawn unseen is counted as what is drawn now.

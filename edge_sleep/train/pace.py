@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -22,13 +21,13 @@ from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import storage_errors
 from edge_sleep.train import governor
 from edge_sleep.train.governor import STALE_SECONDS, Action, Ahead, Cause, Decision, Done, Limits, State
+from edge_sleep.train.meter import Meter
 
 # Random, so that it cannot fall in step with the micro-batches and see only work, or only rests.
 _BETWEEN_READINGS = (0.35, 0.65)
 _LOOK_SECONDS = 0.25                                   # how often a rest asks whether somebody wants the device
 _RECORD_SECONDS = 2.0
 _LONGEST_COOLING = 30.0
-_RESTS_KEPT = 200
 _RETELL_SECONDS = 60.0
 
 
@@ -56,7 +55,7 @@ class Pace:
         self._reading: Reading | None = None
         self._rest_began: float | None = None          # of the rest that is under way
         self._rest_from = clock.monotonic()            # up to where it is counted
-        self._rested: deque[tuple[float, float]] = deque(maxlen=_RESTS_KEPT)
+        self._meter = Meter()
         self._counted = (clock.monotonic(), 0.0)       # (time, seconds of rest) of the last decision
         self._worked_from = clock.monotonic()
         self._recorded = self._told = -float("inf")
@@ -123,7 +122,7 @@ class Pace:
             self._rest_began = began
             halt = self._wait(began, busy, give_way)
             self._worked_from = self.clock.monotonic()
-            self._rested.append((began, self._worked_from))
+            self._meter.rested(began, self._worked_from)
             self._rest_began = None
         return halt
 
@@ -139,7 +138,7 @@ class Pace:
                 self.rests[Cause.HEAT] = self.rests.get(Cause.HEAT, 0.0) + now - self._rest_from
                 self._rest_from = now
             self._worked_from = self.clock.monotonic()
-            self._rested.append((began, self._worked_from))
+            self._meter.rested(began, self._worked_from)
             self._rest_began = None
 
     def _hottest(self) -> float:
@@ -162,18 +161,15 @@ class Pace:
             self.rests[decision.cause] = self.rests.get(decision.cause, 0.0) + now - self._rest_from
             self._rest_from = now
 
-    def _resting(self) -> bool:
-        """Whether the reading was taken in a rest; a service's is some tenths of a second old, and rests can be shorter."""
-        at = self.clock.monotonic() if self._reading is None else self._reading.at
-        if self._rest_began is not None and at >= self._rest_began:
-            return True
-        return any(began <= at < ended for began, ended in reversed(self._rested))
-
     def _done(self, now: float) -> Done:
         since, rested = self._counted
         resting = self.rested + (now - self._rest_from if self._rest_began is not None else 0.0)
         self._counted = (now, resting)
-        return Done(1.0 if now <= since else min(1.0, max(0.0, 1 - (resting - rested) / (now - since))), not self._resting())
+        share = 1.0 if now <= since else min(1.0, max(0.0, 1 - (resting - rested) / (now - since)))
+        if self._reading is None or self._reading.watts is None:
+            return Done(share, share)
+        self._meter.read(self._reading.at, self._reading.watts, self._rest_began)
+        return Done(share, self._meter.seen(self._reading.at, self._rest_began), self._meter.swing)
 
     def measured(self) -> dict[str, Any]:
         """For the record: seconds, joules, Celsius; None where nothing told them."""

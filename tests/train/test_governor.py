@@ -179,7 +179,7 @@ def test_a_reading_that_met_only_work_is_corrected_by_the_share_that_was_worked(
     state = State()
     for now in range(1, 1201):
         at_work = now % 3 != 0
-        _, state = decide(LIMITS, state, reading(at=now, watts=35.0 if at_work else 5.0), now, Ahead(), Done(0.5, at_work))
+        _, state = decide(LIMITS, state, reading(at=now, watts=35.0 if at_work else 5.0), now, Ahead(), Done(0.5, float(at_work), 30.0))
     assert state.joules / 1200 == pytest.approx(20.0, rel=0.01)
     assert state.mean_watts == pytest.approx(20.0, rel=0.05)
 
