@@ -175,9 +175,12 @@ class Pace:
         """For the record: seconds, joules, Celsius; None where nothing told them."""
         if self.source is None:
             return {"paused_seconds": None, "energy_joules": None, "max_celsius": None}
+        # Up to now, not up to the last reading.
+        since = 0.0 if self.state.at is None else min(STALE_SECONDS, max(0.0, self.clock.monotonic() - self.state.at))
+        joules = self.state.joules + since * (self.state.watts or 0.0)
         return {"paused_seconds": round(self.rested, 1),
                 "rests": {cause.value: round(seconds, 1) for cause, seconds in self.rests.items()},
-                "energy_joules": round(self.state.joules, 1) if self.state.seen_watts else None,
+                "energy_joules": round(joules, 1) if self.state.seen_watts else None,
                 "max_celsius": self.max_celsius}
 
     def _watch(self) -> None:
