@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import math
 import os
 import random
 import sys
@@ -38,20 +37,10 @@ from edge_sleep.data.experience import Session
 from edge_sleep.data.ingest import ingest, take
 from edge_sleep.data.salience import Scorer
 from edge_sleep.data.session import read_paths
+from edge_sleep.evaluate.day import wilson
 
 CORPUS = "reference/base_finetune_corpus_epistemic_pragmatism_25.json"
-_Z = 1.959963984540054                    # 97.5 % point of the normal distribution
 _RESAMPLES = 2000
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson, 1927)."""
-    if n == 0:
-        return 0.0, 1.0
-    share, scale = hits / n, 1 + _Z**2 / n
-    middle = (share + _Z**2 / (2 * n)) / scale
-    half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n * n)) / scale
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def auc(pairs: Sequence[tuple[float, bool]]) -> float:

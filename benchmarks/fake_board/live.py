@@ -139,13 +139,7 @@ def _best_constant(warmth: plant.Warmth, start: Sample, forward: float, seconds:
             nodes.advance(plant.IDLE_WATTS, forward * (1 / duty - 1))
         return most
 
-    low, high = 0.005, 1.0
-    if hottest(1.0) <= limit:
-        return 1.0
-    while high - low > 0.001:
-        middle = (low + high) / 2
-        low, high = (middle, high) if hottest(middle) <= limit else (low, middle)
-    return low
+    return 1.0 if hottest(1.0) <= limit else plant.largest_duty(lambda tried: hottest(tried) <= limit)
 
 
 def _ripple(samples: list[Sample], begun: float, ended: float) -> float:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
 from edge_sleep.device.telemetry.reading import Reading
@@ -82,14 +82,17 @@ def best_constant(board: Warmth, limit: float, night_seconds: float) -> tuple[fl
     """(duty, micro-batches) of the most work that never passes `limit`, by bisection to a thousandth."""
     if constant(board, 1.0, night_seconds, limit)[0] <= limit:
         return 1.0, constant(board, 1.0, night_seconds)[1]
+    duty = largest_duty(lambda tried: constant(board, tried, night_seconds, limit)[0] <= limit)
+    return duty, constant(board, duty, night_seconds)[1]
+
+
+def largest_duty(obeys: Callable[[float], bool]) -> float:
+    """The largest duty below 1 that obeys, to a thousandth, where all smaller ones do."""
     low, high = 0.005, 1.0
     while high - low > 0.001:
         middle = (low + high) / 2
-        if constant(board, middle, night_seconds, limit)[0] <= limit:
-            low = middle
-        else:
-            high = middle
-    return low, constant(board, low, night_seconds)[1]
+        low, high = (middle, high) if obeys(middle) else (low, middle)
+    return low
 
 
 @dataclass

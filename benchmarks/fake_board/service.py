@@ -1,7 +1,6 @@
 """The real jtop service on a tree of files, started, broken and ended; and why it cannot run here, where it cannot."""
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -14,6 +13,8 @@ from importlib import metadata, util
 from pathlib import Path
 
 from edge_sleep.benchmarks.fake_board.tree import Board
+
+from edge_sleep.system.lock import taken
 
 SOCKET = Path("/run/jtop.sock")
 _HERE = Path(__file__).parent
@@ -41,19 +42,10 @@ def impossible() -> str | None:
 def _take_turn(seconds: float, keep: bool = True) -> int | None:
     """The lock of the one service that this machine can have: its file descriptor, None where it was not free in time."""
     descriptor = os.open(_TURN, os.O_RDWR | os.O_CREAT, 0o600)
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                os.close(descriptor)
-                return None
-            time.sleep(0.1)
-    if not keep:
+    free = taken(descriptor, seconds, 0.1)
+    if not (free and keep):
         os.close(descriptor)
-    return descriptor
+    return descriptor if free else None
 
 
 def _served() -> bool:

@@ -16,6 +16,11 @@ NVIDIA_FILES = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidia0"))
 _PART = re.compile(r"p\d{4}-\d{4}")
 
 
+def on_board() -> bool:
+    """Whether this machine shows a board's files at all: a device tree, or Jetson Linux's release."""
+    return TEGRA_RELEASE.exists() or DEVICE_TREE_MODEL.exists()
+
+
 @dataclass(frozen=True)
 class Machine:
     """The files stay with what they said, for the reason of a choice; a file is None where it is not there."""

@@ -37,7 +37,7 @@ class _Part(BaseModel):
 class Thermal(_Part):
     zones: tuple[str, ...] = Field((), description="zone types up to the first '-'")
     release_celsius: Celsius | None = Field(None, description="a pause for heat ends below this")
-    ceiling_celsius: Celsius | None = Field(None, description="a night pauses above this")
+    ceiling_celsius: Celsius | None = Field(None, description="held by resting; a night pauses a degree above")
     throttle_celsius: Celsius | None = Field(None, description="the kernel slows the clocks here")
     trip_celsius: Celsius | None = Field(None, description="the kernel shuts the board down here")
 

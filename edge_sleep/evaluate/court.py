@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_sleep.config import Config
 from edge_sleep.data.dataset import TokenisedExample, tokenise_all
@@ -21,6 +21,7 @@ from edge_sleep.model import adapter
 from edge_sleep.model.base import Base, LoadedBase, context_length, load
 from edge_sleep.system.clock import Clock
 
+Item = TypeVar("Item")
 BEFORE, AFTER = "before", "after"
 
 
@@ -58,18 +59,30 @@ def question(base: Base, device: Device, config: Config, adapters: Mapping[str, 
     """
     loaded, model = _seated(base, device, adapters)
     said: dict[str, list[tuple[str, bool]]] = {name: [] for name in adapters}
-    slowest = 0.0
-    for start in range(0, len(probes), config.gate.batch):
-        if time_left() < 1.2 * slowest:
-            return None
-        began = clock.monotonic()
-        batch = [probe.messages for probe in probes[start:start + config.gate.batch]]
+
+    def ask(batch: Sequence[Probe]) -> None:
+        conversations = [probe.messages for probe in batch]
         for name, folder in adapters.items():
             with speaking_as(model, name if folder is not None else None):
-                said[name] += generate(model, loaded.tokenizer, batch, config.companion.system_prompt, config.gate.max_new_tokens)
+                said[name] += generate(model, loaded.tokenizer, conversations, config.companion.system_prompt,
+                                       config.gate.max_new_tokens)
+
+    return said if _in_time(probes, config.gate.batch, ask, time_left=time_left, clock=clock, between=between) else None
+
+
+def _in_time(items: Sequence[Item], at_once: int, ask: Callable[[Sequence[Item]], None], *, time_left: Callable[[], float],
+             clock: Clock, between: Callable[[int, int], None]) -> bool:
+    """Ask batch by batch; False where the time that is left is less than the slowest took, before all were asked."""
+    slowest = 0.0
+    for start in range(0, len(items), at_once):
+        if time_left() < 1.2 * slowest:
+            return False
+        began = clock.monotonic()
+        batch = items[start:start + at_once]
+        ask(batch)
         slowest = max(slowest, clock.monotonic() - began)
-        between(start + len(batch), len(probes))
-    return said
+        between(start + len(batch), len(items))
+    return True
 
 
 def hear(base: Base, device: Device, config: Config, incumbent: Path | None, candidate: Path,
@@ -108,17 +121,14 @@ def hear(base: Base, device: Device, config: Config, incumbent: Path | None, can
 
         def of_the_base(conversations: Sequence[Sequence[Message]]) -> list[tuple[str, bool]] | None:
             said: list[tuple[str, bool]] = []
-            slowest = 0.0
-            for start in range(0, len(conversations), at_once):
-                if time_left() < 1.2 * slowest:
-                    return None
-                began = clock.monotonic()
+
+            def ask(batch: Sequence[Sequence[Message]]) -> None:
                 with speaking_as(model, None):
-                    said += generate(model, loaded.tokenizer, conversations[start:start + at_once],
-                                     config.companion.system_prompt, config.gate.max_new_tokens, Portions(at_once, on_shrink))
-                slowest = max(slowest, clock.monotonic() - began)
-                after_a_batch(len(said), len(conversations))
-            return said
+                    said.extend(generate(model, loaded.tokenizer, batch, config.companion.system_prompt,
+                                         config.gate.max_new_tokens, Portions(at_once, on_shrink)))
+
+            whole = _in_time(conversations, at_once, ask, time_left=time_left, clock=clock, between=after_a_batch)
+            return said if whole else None
 
         rival = None if memories is None else compete(judgement.asked, lambda asked: memories.top(asked, MEMORIES), of_the_base)
     return Hearing(judgement, {"canary_mean_abs_logit_difference": (of_candidate - of_base).abs().mean().item()},

@@ -11,7 +11,7 @@ from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.quality.finding import COLLAPSES, QuarantineReason
 
 LEAST_ANSWERS = 20                     # of either: below, an interval says nothing
-_Z = 1.959964                          # 95 %
+_Z = 1.959963984540054                 # 97.5 % point of the normal distribution
 BROKEN = COLLAPSES | {reason.value for reason in (
     QuarantineReason.EMPTY, QuarantineReason.TRUNCATED, QuarantineReason.EDUCATIONAL_DEFAULT, QuarantineReason.FOREIGN_LANGUAGE,
     QuarantineReason.CONFABULATED_HISTORY, QuarantineReason.UNASKED_CODE, QuarantineReason.COLLAPSED_SESSION)}
@@ -32,7 +32,9 @@ def answers_by_adapter(buffer: Buffer) -> dict[str, tuple[int, int]]:
 
 
 def wilson(broken: int, every: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
+    """95 % score interval of a share (Wilson 1927); all of [0, 1] where nothing was counted."""
+    if not every:
+        return 0.0, 1.0
     share = broken / every
     middle = share + _Z * _Z / (2 * every)
     half = _Z * math.sqrt(share * (1 - share) / every + _Z * _Z / (4 * every * every))

@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from edge_sleep.config import Power, Thermal, parse_duration
 from edge_sleep.device import profile as profiles
+from edge_sleep.device.machine import on_board
 from edge_sleep.device.telemetry.choose import Source, choose
 from edge_sleep.system.clock import Clock
 from edge_sleep.train.budget import Contract
@@ -63,7 +64,7 @@ class GovernorCallback(TrainerCallback):
         """Choose what to read and begin to read it. Raises DeviceError where limits cannot be kept on this board."""
         source, why = (self.telemetry, "given") if self.telemetry is not None else choose(self.asked, self.board.power.total_rail)
         if source is None and self.asked != "none":
-            why = check_seen(self.limits, why, profiles.TEGRA_RELEASE.exists() or profiles.DEVICE_TREE_MODEL.exists())
+            why = check_seen(self.limits, why, on_board())
         log.info("governor: %s; limits: %s", why, self.why_limits)
         self.stopped = None
         self.pace = Pace(source, self.limits, self.clock, self._tell, self.record)

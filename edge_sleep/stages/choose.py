@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edge_sleep.checkpoint import manifest, store
+from edge_sleep.checkpoint import lineage, manifest, store
 from edge_sleep.config import Config
 from edge_sleep.data import tonight
 from edge_sleep.data.augment.rewording import Wording
@@ -46,7 +46,7 @@ def watch_the_day(night: Night, buffer: Buffer) -> None:
     if now is None or night.request.dry_run or (night.state / "plan.json").is_file():
         return
     answers = day.answers_by_adapter(buffer)
-    parent = store.family.parent_of(night.home, now)
+    parent = lineage.parent_of(night.home, now)
     why = day.worse(answers.get(now, (0, 0)), answers.get(parent or day.BASE, (0, 0)))
     if why is None:
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge_sleep.config import Config
 from edge_sleep.data.experience import Example, Experience
-from edge_sleep.device import detect
+from edge_sleep.device import detect, profile
 from edge_sleep.device.profile import Profile
 from edge_sleep.model import base as base_model
 from edge_sleep.system.clock import Clock
@@ -27,6 +27,10 @@ class Request:
     force: bool = False
     dry_run: bool = False
     board: Profile | None = None             # as named on the command line; found out where it is left out
+
+    def profile(self) -> Profile:
+        """What is known of the board."""
+        return self.board or profile.detect()[0]
 
 
 @dataclass

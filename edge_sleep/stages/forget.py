@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_sleep.checkpoint import store
+from edge_sleep.checkpoint import lineage, store
 from edge_sleep.data import forget as words
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.errors import IntegrityError
@@ -31,7 +31,7 @@ def plan(home: Home, buffer: Buffer, name: str) -> dict[str, Any]:
     now = store.incumbent(home)
     target = now
     while target in gone:
-        target = store.family.parent_of(home, target) if target is not None else None
+        target = lineage.parent_of(home, target) if target is not None else None
     outside = [source for source in wanted.sources if not Path(source).is_relative_to(home.root)]
     return {"what": wanted.what, "exchanges": len(wanted.ids), "shared_with_other_sessions": list(wanted.kept),
             "adapters": gone, "current_before": now, "current_after": target, "transcripts_outside": outside,
@@ -75,10 +75,10 @@ def _descendants(home: Home, adapters: Sequence[str]) -> list[str]:
     found: list[str] = []
     for entry in store.history(home):
         try:
-            lineage = store.lineage(home, entry["id"])
+            family = lineage.ids(home, entry["id"])
         except IntegrityError:
-            lineage = [entry["id"]]
-        if set(lineage) & set(adapters):
+            family = [entry["id"]]
+        if set(family) & set(adapters):
             found.append(entry["id"])
     return found
 

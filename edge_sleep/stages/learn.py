@@ -10,7 +10,7 @@ from edge_sleep.data import tonight
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example, Experience
-from edge_sleep.device import allocator, detect, memory, profile, shortage
+from edge_sleep.device import allocator, detect, memory, shortage
 from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
 from edge_sleep.model import shape
@@ -50,7 +50,7 @@ def plan(night: Night) -> planner.Plan:
 
 def _forecast(night: Night) -> planner.Plan:
     return forecast.forecast(night.home, night.config, night.place, night.device, night.base.sha256, night.examples,
-                             _board(night))
+                             night.request.profile())
 
 
 def _on_the_cpu(night: Night, on_gpu: planner.Plan) -> planner.Plan:
@@ -100,15 +100,11 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
     return result if isinstance(result, tuple) else None
 
 
-def _board(night: Night) -> profile.Profile:
-    return night.request.board or profile.detect()[0]
-
-
 def _plans(night: Night, plan: planner.Plan) -> list[planner.Plan]:
     """Each variant's own plan, made while nothing is loaded: later, what a first candidate left resident would count twice."""
     others = contest.of_night(night)[1:]
     return [plan, *(forecast.forecast(night.home, variant.config, night.place, night.device, night.base.sha256, night.examples,
-                                      _board(night)) for variant in others)]
+                                      night.request.profile()) for variant in others)]
 
 
 
@@ -130,7 +126,7 @@ def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
             new, earlier, _ = tonight.choose(buffer, config)
         lesson = tonight.compose(new, earlier, config, base_folder=place.folder, parent=store.incumbent(home)) if new else []
     device = base_model.settled(home, detect.choose(config.companion.compute_dtype))
-    board = request.board or profile.detect()[0]
+    board = request.profile()
     planned = forecast.forecast(home, config, place, device, known, lesson, board)
     ready = "yes" if len(new) >= config.data.min_new else "no"
     return planned.as_json() | {"choices": [

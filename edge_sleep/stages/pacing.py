@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 from edge_sleep.config import Config
-from edge_sleep.device import profile
 from edge_sleep.device.doctor.heat import read_trips
+from edge_sleep.device.machine import on_board
+from edge_sleep.device.profile import Profile
 from edge_sleep.device.telemetry.choose import choose
 from edge_sleep.stages.context import Night
 from edge_sleep.system.home import Home
@@ -17,22 +18,18 @@ def of_night(night: Night) -> Pace:
     """The pace of this night, not yet begun. Raises ConfigError, DeviceError where its limits cannot be kept."""
     if night.request.dry_run:
         return unpaced(night.clock)
-    board = night.request.board or profile.detect()[0]
+    board = night.request.profile()
     held, why_held = limits(night.config.thermal, night.config.power, board, read_trips())
     source, why = choose(night.config.thermal.source, board.power.total_rail)
     if source is None and night.config.thermal.source != "none":
-        why = check_seen(held, why, _on_jetson())
+        why = check_seen(held, why, on_board())
     told = {"source": "none" if source is None else source.name, "reason": why, "limits": why_held}
     night.record["environment"]["telemetry"] = told
     night.events("telemetry", **told)
     return Pace(source, held, night.clock, night.events, night.folder / "telemetry.jsonl", night.contract.for_training)
 
 
-def _on_jetson() -> bool:
-    return profile.TEGRA_RELEASE.exists() or profile.DEVICE_TREE_MODEL.exists()
-
-
-def ahead(home: Home, config: Config, board: profile.Profile) -> list[dict]:
+def ahead(home: Home, config: Config, board: Profile) -> list[dict]:
     """The plan's lines about heat and energy, from the last night that measured them."""
     _, why = limits(config.thermal, config.power, board, read_trips())
     last = next((old for old in reversed(read_records(home.nights)) if old["measured"]["energy_joules"] is not None), None)

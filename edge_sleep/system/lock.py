@@ -16,6 +16,8 @@ from pathlib import Path
 from edge_sleep.errors import Busy
 from edge_sleep.system.files import storage_errors
 
+_LOOK_SECONDS = 0.08
+
 
 def _open(path: Path) -> int:
     with storage_errors(path):
@@ -44,16 +46,20 @@ def is_held(path: Path) -> bool:
     return holder(path) is not None
 
 
-def _taken(descriptor: int, tries: int = 5) -> bool:
-    """Take the lock; whoever only looks (`holder`) has it for an instant, so one refusal is no answer."""
-    for attempt in range(tries):
+def taken(descriptor: int, seconds: float = _LOOK_SECONDS, poll_seconds: float = 0.02) -> bool:
+    """Take the lock of an open file within so many seconds, if it can be had.
+
+    Whoever only looks (`holder`) has it for an instant, so one refusal is no answer.
+    """
+    until = time.monotonic() + seconds
+    while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if attempt + 1 < tries:
-                time.sleep(0.02)
-    return False
+            if time.monotonic() >= until:
+                return False
+            time.sleep(poll_seconds)
 
 
 @contextmanager
@@ -61,7 +67,7 @@ def hold(path: Path, what: str) -> Iterator[None]:
     """Hold the lock at `path`; raises Busy at once (exit 17) when another process has it."""
     descriptor = _open(path)
     try:
-        if not _taken(descriptor):
+        if not taken(descriptor):
             other = holder(path) or {}
             raise Busy(f"{other.get('what', 'another process')} (pid {other.get('pid', 'unknown')}) "
                        f"holds {path}", "wait for it to end; a lock dies with its process")

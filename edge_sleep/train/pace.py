@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -116,30 +117,36 @@ class Pace:
         """
         if self.source is None:
             return None
-        began = self._rest_from = self.clock.monotonic()
-        busy = began - self._worked_from
-        with self._changed:
-            self._rest_began = began
-            halt = self._wait(began, busy, give_way)
-            self._worked_from = self.clock.monotonic()
-            self._meter.rested(began, self._worked_from)
-            self._rest_began = None
-        return halt
+        with self._at_rest() as began:
+            return self._wait(began, began - self._worked_from, give_way)
 
     def cool_down(self, give_way: Callable[[], bool] = lambda: False) -> None:
         """Before work that cannot rest: wait for room for it, where the board was slowed for heat; half a minute at most."""
         until = self.clock.monotonic() + _LONGEST_COOLING
-        with self._changed:
+        with self._at_rest():
             room = governor.room_for_unpaced(self.limits, self.state)
-            began = self._rest_began = self._rest_from = self.clock.monotonic()
             while room is not None and self._hottest() > room and self.clock.monotonic() < until and not give_way():
-                self._changed.wait(_LOOK_SECONDS)
-                now = self.clock.monotonic()
-                self.rests[Cause.HEAT] = self.rests.get(Cause.HEAT, 0.0) + now - self._rest_from
-                self._rest_from = now
-            self._worked_from = self.clock.monotonic()
-            self._meter.rested(began, self._worked_from)
-            self._rest_began = None
+                self._rest_for(Cause.HEAT, _LOOK_SECONDS)
+
+    @contextmanager
+    def _at_rest(self) -> Iterator[float]:
+        """A rest, under the lock: when it began. Work goes on behind it."""
+        began = self._rest_from = self.clock.monotonic()
+        with self._changed:
+            self._rest_began = began
+            try:
+                yield began
+            finally:
+                self._worked_from = self.clock.monotonic()
+                self._meter.rested(began, self._worked_from)
+                self._rest_began = None
+
+    def _rest_for(self, cause: Cause, seconds: float) -> None:
+        """Wait for so long, or until there is a new decision; what was waited counts for `cause`."""
+        self._changed.wait(seconds)
+        now = self.clock.monotonic()
+        self.rests[cause] = self.rests.get(cause, 0.0) + now - self._rest_from
+        self._rest_from = now
 
     def _hottest(self) -> float:
         hottest = self._reading.hottest if self._reading is not None else None
@@ -156,10 +163,7 @@ class Pace:
                 return None
             if give_way():
                 return Halt(decision.cause, f"paused to the end: {decision.reason}") if paused else None
-            self._changed.wait(min(left, _LOOK_SECONDS))
-            now = self.clock.monotonic()
-            self.rests[decision.cause] = self.rests.get(decision.cause, 0.0) + now - self._rest_from
-            self._rest_from = now
+            self._rest_for(decision.cause, min(left, _LOOK_SECONDS))
 
     def _done(self, now: float) -> Done:
         since, rested = self._counted

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_sleep.device.doctor.check import ROOT, Check, run, text_of
+from edge_sleep.device.power.modes import parse_now
 
 L4t = tuple[int, int, int]
 
@@ -107,8 +108,8 @@ def check_power_mode(board: Board, command: Sequence[str] = ("nvpmodel", "-q"),
     if program is None:
         return Check("power mode", "skip", f"no {command[0]} here, as in a container")
     ran = run([program, *command[1:]], seconds)
-    found = re.search(r"NV Power Mode:\s*(\S+)", ran.out)
-    if found is None:
+    name = parse_now(ran.out)
+    if name is None:
         return Check("power mode", "warn", f"`{' '.join(command)}`: {ran.problem or 'names no mode'}",
                      "look at it by hand: a board in a small mode trains slowly")
-    return Check("power mode", "ok", found[1])
+    return Check("power mode", "ok", name)

@@ -10,7 +10,7 @@ from edge_sleep.device.doctor.board import check_board, check_jetpack, check_pow
 from edge_sleep.device.doctor.check import ROOT, Check, Try, tried, try_code
 from edge_sleep.device.doctor.driver import check_cuda
 from edge_sleep.device.doctor.heat import check_headroom, read_trips
-from edge_sleep.device.doctor.jtop_service import check_jtop, installed_version
+from edge_sleep.device.doctor.jtop_service import check_jtop
 from edge_sleep.device.doctor.ram import check_memory, check_page_cache, check_swap
 from edge_sleep.device.doctor.residents import check_residents
 from edge_sleep.device.doctor.sensors import check_sensors
@@ -18,7 +18,7 @@ from edge_sleep.device.doctor.system import check_clock, check_home, check_pytho
 from edge_sleep.device.doctor.torch_probes import TORCH_PROBE, check_gpu, check_libraries, check_nf4, check_torch
 from edge_sleep.device.profile import Profile
 from edge_sleep.device.telemetry.choose import Source, choose
-from edge_sleep.device.telemetry.jtop import Jtop
+from edge_sleep.device.telemetry.jtop import Jtop, installed_version
 from edge_sleep.device.telemetry.sysfs import Sysfs
 from edge_sleep.system.clock import Clock
 

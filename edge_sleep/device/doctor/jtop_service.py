@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 import stat
-from importlib import metadata
 from pathlib import Path
 
 import edge_sleep
 from edge_sleep.device.doctor.board import Board
 from edge_sleep.device.doctor.check import ROOT, Check, Try, try_code
+from edge_sleep.device.telemetry.jtop import PACKAGE
 
 SOCKET = "run/jtop.sock"
-PACKAGE = "jetson-stats"
 CONNECT_SECONDS = 10.0
 _PROBE = """
 import json, os, sys
@@ -44,13 +43,6 @@ _DO = {"no service": f"the socket is stale: `{_RESTART}`; in a container, start 
        "silent": f"its timer died of a sensor: `{_RESTART}`",
        "connection lost": f"`{_RESTART}`",
        "not installed": "the package is there and cannot be imported: install {package} again"}
-
-
-def installed_version() -> str | None:
-    try:
-        return metadata.version(PACKAGE)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def probe(socket: Path) -> str:

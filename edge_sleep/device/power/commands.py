@@ -5,17 +5,16 @@ so that the next start does not read a board that is about to change.
 """
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_sleep.errors import DeviceError
 from edge_sleep.system.files import storage_errors
+from edge_sleep.system.lock import taken
 
 SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -59,16 +58,9 @@ def _turn(guard: Path, seconds: float) -> Iterator[int]:
     with storage_errors(guard):
         descriptor = os.open(guard, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        until = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise DeviceError(f"a program that an earlier start left behind still holds {guard} after {seconds:.0f} s",
-                                      f"`fuser {guard}` says which") from None
-                time.sleep(_POLL_SECONDS)
+        if not taken(descriptor, seconds, _POLL_SECONDS):
+            raise DeviceError(f"a program that an earlier start left behind still holds {guard} after {seconds:.0f} s",
+                              f"`fuser {guard}` says which")
         yield descriptor
     finally:
         os.close(descriptor)

@@ -6,14 +6,12 @@ from __future__ import annotations
 
 import json
 import os
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from edge_sleep.device.power import modes
 from edge_sleep.device.power.actuator import Actuator, PowerError, UnknownName
 from edge_sleep.device.power.commands import last_line
-from edge_sleep.device.telemetry.jtop import PACKAGE
+from edge_sleep.device.telemetry.jtop import import_path, missing
 
 # For so long after boot the service holds jetson_clocks back, and would switch them on when nobody expects it any more.
 _BOOT_SECONDS = 65.0
@@ -25,12 +23,8 @@ class _Jtop(Actuator):
     way = "the jtop service"
 
     def impossible(self) -> str | None:
-        try:
-            metadata.version(PACKAGE)
-        except metadata.PackageNotFoundError:
-            return f"{PACKAGE} is not installed (pip install 'edge_sleep[jetson]', of the service's version)"
-        if not self.machine.socket.exists():
-            return f"no jtop service ({self.machine.socket} is missing)"
+        if (why := missing(self.machine.socket)) is not None:
+            return why
         if not os.access(self.machine.socket, os.R_OK | os.W_OK):
             return f"no permission for {self.machine.socket}: the user is not in the group jtop"
         return None
@@ -38,7 +32,7 @@ class _Jtop(Actuator):
     def ask(self, **change: Any) -> dict[str, Any]:
         """What the service shows, after it was asked for `change` where there is one."""
         said = self.run(self.machine.python, "-m", "edge_sleep.device.power.jtop_child", json.dumps(change),
-                        environment=_import_path())
+                        environment=import_path())
         line = next((line for line in reversed(said.splitlines()) if line.startswith("{")), None)
         if line is None:
             raise PowerError(f"the jtop client ended without a word: {last_line(said)}")
@@ -121,11 +115,3 @@ class JtopClocks(_Jtop):
         if answer["clocks"] is None:
             raise PowerError("the jtop service knows no jetson_clocks on this board")
         return answer["clocks"] | {"uptime": answer["uptime"]}
-
-
-def _import_path() -> dict[str, str]:
-    """The child has to find edge_sleep as this process did, also in a checkout that is not installed."""
-    import edge_sleep
-
-    root = str(Path(edge_sleep.__file__).parent.parent)
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}

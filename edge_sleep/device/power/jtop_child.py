@@ -4,17 +4,14 @@ JSON holds what is to be changed: {}, or one of mode, fans, clocks. Prints one d
 """
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import sys
 import time
 from typing import Any
 
-from edge_sleep.device.telemetry.jtop_child import tell
+from edge_sleep.device.telemetry.jtop_child import die_with_parent, named, tell
 
-_PR_SET_PDEATHSIG = 1                                  # linux/prctl.h
 _INTERVAL_SECONDS = 0.5
 _ASK_SECONDS = 2.0                                     # before it is asked again: another client's hello can swallow a request
 _PATIENCE_SECONDS = 15.0
@@ -79,16 +76,13 @@ def settle(change: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     try:
         tell(**settle(json.loads(sys.argv[1])))
     except ImportError as error:
         tell(failed=f"its client cannot be imported: {error}")
-    except EOFError:
-        # Where the service's timer thread has died (an unreadable node does that), or the service ended.
-        tell(failed="it accepts connections and sends nothing")
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told
-        tell(failed=" ".join(str(error).split()) or type(error).__name__)
+        tell(failed=named(error)[1])
     finally:
         os._exit(0)                                    # the client's own way out can block
 

@@ -19,7 +19,6 @@ from typing import Any
 from edge_sleep.device import memory
 from edge_sleep.device.telemetry import sysfs
 from edge_sleep.device.telemetry.reading import Lost, Reading
-from edge_sleep.errors import DeviceError
 
 SOCKET = Path("/run/jtop.sock")
 PACKAGE = "jetson-stats"
@@ -53,12 +52,8 @@ class Jtop:
 
     def available(self) -> str | None:
         """Why the service cannot be read; None where a first sample came."""
-        try:
-            metadata.version(PACKAGE)
-        except metadata.PackageNotFoundError:
-            return f"{PACKAGE} is not installed (pip install 'edge_sleep[jetson]', of the service's version)"
-        if not self.socket.exists():
-            return f"no jtop service ({self.socket} is missing)"
+        if (why := missing(self.socket)) is not None:
+            return why
         reading = self.wait_for_a_sample(CONNECT_SECONDS)
         if self._sample is None:
             return str(reading.lost[0])
@@ -107,7 +102,7 @@ class Jtop:
         self._torn, self._advanced = b"", self.monotonic()
         self._child = subprocess.Popen(
             [self.python, "-m", "edge_sleep.device.telemetry.jtop_child", str(INTERVAL_SECONDS)], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_import_path())
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **import_path()})
         assert self._child.stdout is not None
         os.set_blocking(self._child.stdout.fileno(), False)
 
@@ -152,17 +147,11 @@ class Jtop:
             zone = name.casefold()
             if not sensor["online"] or sensor["temp"] == _OFFLINE:
                 gated.append(zone)
-            elif not sysfs.POSSIBLE[0] <= sensor["temp"] <= sysfs.POSSIBLE[1]:
-                lost.append(Lost("zone", zone, f"{sensor['temp']:g} degrees are not possible"))
-            else:
+            elif sysfs.possible(zone, sensor["temp"], lost):
                 zones[zone] = sensor["temp"]
         rails, watts, watts_of = self._power(sample["power"], lost)
         load, hertz = next(((gpu["load"] / 100, gpu["kilohertz"]) for gpu in sample["gpu"].values()), (None, None))
-        try:
-            available = memory.available_bytes(self.meminfo)       # the client has no MemAvailable
-        except DeviceError as error:
-            available = None
-            lost.append(Lost("memory", "MemAvailable", str(error)))
+        available = sysfs.memory_available(self.meminfo, lost)     # the client has no MemAvailable
         return Reading(self._advanced, self.name, zones, tuple(gated), rails, watts, watts_of, load,
                        None if hertz is None else hertz * 1000, available, sample["mode"],
                        sysfs.throttling(self.sys_root), sysfs.over_current(self.sys_root), tuple(lost))
@@ -187,9 +176,24 @@ class Jtop:
         return rails, sum(rails.values()) if whole else None, f"sum of {len(self._rails)} rails"
 
 
-def _import_path() -> dict[str, str]:
+def installed_version() -> str | None:
+    """Of the client, without importing it."""
+    try:
+        return metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def missing(socket: Path) -> str | None:
+    """What a client needs and is not here; None where one can be tried."""
+    if installed_version() is None:
+        return f"{PACKAGE} is not installed (pip install 'edge_sleep[jetson]', of the service's version)"
+    return None if socket.exists() else f"no jtop service ({socket} is missing)"
+
+
+def import_path() -> dict[str, str]:
     """The child has to find edge_sleep as this process did, also in a checkout that is not installed."""
     import edge_sleep
 
     root = str(Path(edge_sleep.__file__).parent.parent)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}

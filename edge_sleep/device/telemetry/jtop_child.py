@@ -21,6 +21,11 @@ _NAMES = {"not active": "no service", "can't access": "no permission", "Mismatch
 _SAMPLES = [0]
 
 
+def die_with_parent() -> None:
+    """The kernel ends this process when the one that started it is gone, however it went."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def tell(**document: object) -> None:
     sys.stdout.write(json.dumps(document, default=str) + "\n")
     sys.stdout.flush()
@@ -55,7 +60,7 @@ def watch(interval: float) -> None:
 
 
 def main() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     try:
         watch(float(sys.argv[1]))
     except ImportError as error:

@@ -42,12 +42,8 @@ class Sysfs:
         zones, gated = self._temperatures(lost)
         rails, watts, watts_of = self._power(lost)
         load, hertz = self._gpu(lost)
-        try:
-            available = memory.available_bytes(self.meminfo)
-        except DeviceError as error:
-            available = None
-            lost.append(Lost("memory", "MemAvailable", str(error)))
-        return Reading(self.monotonic(), self.name, zones, gated, rails, watts, watts_of, load, hertz, available,
+        return Reading(self.monotonic(), self.name, zones, gated, rails, watts, watts_of, load, hertz,
+                       memory_available(self.meminfo, lost),
                        throttling=throttling(self.root), over_current=over_current(self.root), lost=tuple(lost))
 
     def close(self) -> None:
@@ -68,9 +64,7 @@ class Sysfs:
                 continue
             if celsius is None:
                 gated.append(name)
-            elif not POSSIBLE[0] <= celsius <= POSSIBLE[1]:
-                lost.append(Lost("zone", name, f"{celsius:g} degrees are not possible"))
-            else:
+            elif possible(name, celsius, lost):
                 # Two zones of one name (some x86 machines): the hotter one counts.
                 zones[name] = max(celsius, zones.get(name, celsius))
         return zones, tuple(gated)
@@ -104,6 +98,23 @@ class Sysfs:
             except (OSError, ValueError) as error:
                 lost.append(Lost("gpu", node.name, _why(error)))
         return None, None
+
+
+def possible(zone: str, celsius: float, lost: list[Lost]) -> bool:
+    """Whether a zone can have this temperature; one that cannot is lost."""
+    if POSSIBLE[0] <= celsius <= POSSIBLE[1]:
+        return True
+    lost.append(Lost("zone", zone, f"{celsius:g} degrees are not possible"))
+    return False
+
+
+def memory_available(meminfo: Path, lost: list[Lost]) -> int | None:
+    """MemAvailable in bytes, or less where a cgroup is tighter."""
+    try:
+        return memory.available_bytes(meminfo)
+    except DeviceError as error:
+        lost.append(Lost("memory", "MemAvailable", str(error)))
+        return None
 
 
 def throttling(root: Path = SYS) -> tuple[str, ...]:

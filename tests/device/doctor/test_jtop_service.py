@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from edge_sleep.device.doctor.board import Board
-from edge_sleep.device.doctor.jtop_service import PACKAGE, check_jtop, installed_version
+from edge_sleep.device.doctor.jtop_service import check_jtop
+from edge_sleep.device.telemetry.jtop import PACKAGE, installed_version
 from tests.device.doctor.machines import as_another_user, attempt, board
 
 INSTALLED = installed_version()

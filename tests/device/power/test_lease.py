@@ -95,7 +95,7 @@ def test_a_board_with_no_way_says_why_each_is_closed(bench, changed, said):
 def test_a_user_outside_the_group_is_told_so(bench, tmp_path, monkeypatch):
     socket = tmp_path / "jtop.sock"
     socket.touch()
-    monkeypatch.setattr(jtop.metadata, "version", lambda _: "7.2.2")
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "7.2.2")
     monkeypatch.setattr(jtop.os, "access", lambda path, _: path != socket)
     bench.machine = dataclasses.replace(bench.machine, root=False, socket=socket)
     with pytest.raises(PowerError, match="not by jtop: no permission for .*not in the group jtop"):
