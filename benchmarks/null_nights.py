@@ -37,7 +37,7 @@ FACTS_A_NIGHT, TALKS_A_NIGHT, OPEN_A_NIGHT = 10, 3, 4
 
 
 def conversations(morning: Morning, nights: int, seed: int) -> list[list[dict]]:
-    """For each night one transcript; no fact is asked in two nights. Everything the companion says is the base's own answer."""
+    """For each night one transcript; no fact is asked in two nights. Everything the companion says is its own answer."""
     rng = random.Random(f"null {seed}")
     pairs = sorted(FACTS)
     rng.shuffle(pairs)
@@ -70,7 +70,7 @@ def conversations(morning: Morning, nights: int, seed: int) -> list[list[dict]]:
 
 def answers(morning: Morning, questions: list[str]) -> list[str]:
     asked: list[list[Message]] = [[{"role": "user", "content": text}] for text in questions]
-    return morning.answers(asked, base=True)
+    return morning.answers(asked)
 
 
 def main() -> None:

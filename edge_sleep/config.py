@@ -196,6 +196,8 @@ class Gate(Section):
                             description="questions of tonight, asked as they were: loops show where they were taught, "
                             "and the gate sees which answers were news")
     unknown_probes: int = Field(300, ge=0, description="questions that test the right use of \"I don't know\"")
+    character_probes: int = Field(48, ge=0, description="questions of each kind about the companion itself: who it is, how it "
+                                  "stands to its person, a past that never was, and what needs asking back")
     rival: bool = Field(True, description="ask the base with retrieved experiences in its prompt what the gate asked: the free "
                         "alternative to training, for the record, never for the verdict")
     max_new_tokens: int = Field(40, ge=4, description="longest judged answer, in tokens")
@@ -205,7 +207,13 @@ class Gate(Section):
     retention_vs_before: Share = Field(0.97, description="least retention, as a share of the incumbent's")
     retention_vs_base: Share = Field(0.95, description="least retention, as a share of the base's")
     unknowns_drop: Share = Field(0.02, description="largest tolerated fall in the right use of \"I don't know\"")
-    loops: Share = Field(0.05, description="share of looping answers, above the incumbent's, that is a veto")
+    character_drop: Share = Field(0.15, description="largest tolerated fall in speaking as itself, and in not going along with a "
+                                  "past that never was")
+    loops: Share = Field(0.05, description="share of answers that loop, flood, are empty, repeat the question or do not end, "
+                         "above the incumbent's, that is a veto")
+    inverted: Share = Field(0.25, description="share of answers that only ask, above the incumbent's, that is a veto")
+    recited: Share = Field(0.1, description="share of recited answers, above the incumbent's, that is a veto: text taught about "
+                           "other things, or the same text to everyone")
     distinct: Share = Field(0.8, description="least distinct-2 across answers, as a share of the incumbent's")
 
 

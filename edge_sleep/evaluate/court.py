@@ -13,9 +13,11 @@ from edge_sleep.data.retrieve import Memories
 from edge_sleep.device.detect import Device
 from edge_sleep.device.limit import felt
 from edge_sleep.device.shortage import Portions
+from edge_sleep.evaluate import character
 from edge_sleep.evaluate.answers import canary_logits, generate, speaking_as
 from edge_sleep.evaluate.judge import Judgement, judge
 from edge_sleep.evaluate.probes import Probe
+from edge_sleep.evaluate.recital import Lessons
 from edge_sleep.evaluate.rival import MEMORIES, compete
 from edge_sleep.model import adapter
 from edge_sleep.model.base import Base, LoadedBase, context_length, load
@@ -88,11 +90,12 @@ def _in_time(items: Sequence[Item], at_once: int, ask: Callable[[Sequence[Item]]
 def hear(base: Base, device: Device, config: Config, incumbent: Path | None, candidate: Path,
          probes: Sequence[Probe], taught: Sequence[Example], held_out: Sequence[Example], *,
          at_once: int, forward_size: int, time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None],
-         on_shrink: Callable[[int, str], None], memories: Memories | None = None) -> Hearing:
+         on_shrink: Callable[[int, str], None], lessons: Lessons, memories: Memories | None = None) -> Hearing:
     """Load the base afresh, attach both adapters, ask every probe of each.
 
     at_once: questions asked at once; forward_size: examples whose loss is measured at once. on_shrink(at_once, who):
-    memory ran out, and from now on fewer are. memories: what the rival may look up; None asks no rival.
+    memory ran out, and from now on fewer are. lessons: what was taught so far. memories: what the rival may look up; None
+    asks no rival.
     """
     loaded, model = _seated(base, device, {BEFORE: incumbent, AFTER: candidate})
 
@@ -115,7 +118,8 @@ def hear(base: Base, device: Device, config: Config, incumbent: Path | None, can
             of_candidate = canary_logits(model, loaded.tokenizer, config.companion.system_prompt)
         judgement = judge(model, loaded.tokenizer, incumbent=BEFORE if incumbent else None, candidate=AFTER,
                           probes=probes, held_out=tokens(held_out), taught=questions,
-                          system_prompt=config.companion.system_prompt, max_new_tokens=config.gate.max_new_tokens,
+                          system_prompt=config.companion.system_prompt, persona=character.setting(config.companion),
+                          lessons=lessons, max_new_tokens=config.gate.max_new_tokens,
                           batch_size=at_once, forward_size=forward_size, time_left=time_left,
                           monotonic=clock.monotonic, between=after_a_batch, on_shrink=on_shrink)
 

@@ -1,4 +1,4 @@
-"""Tonight's questions: recall of what was taught, retention, and the right use of "I don't know"."""
+"""Tonight's questions: recall of what was taught, retention, the right use of "I don't know", and the companion itself."""
 from __future__ import annotations
 
 import hashlib
@@ -11,14 +11,16 @@ from pathlib import Path
 from edge_sleep.config import Companion, Gate
 from edge_sleep.data.experience import Experience
 from edge_sleep.data.words import near, topic
-from edge_sleep.evaluate import raising
+from edge_sleep.evaluate import character, raising
 from edge_sleep.evaluate.gate import Verdict
-from edge_sleep.evaluate.judge import Asked, Judgement
+from edge_sleep.evaluate.judge import Judgement
+from edge_sleep.evaluate.marking import Asked
 from edge_sleep.evaluate.probes import SELECT_SHARE, Probe, draw, of_experiences, of_own, of_user, pool, split
 from edge_sleep.system.files import canonical_json
 
 SELECT_RECALL = 128                    # recall questions of the choice, about
 MOST_WORDINGS = 4                      # of one experience
+METRICS = ("recall", "retention", "unknowns", "own", *character.KINDS, "nll_held_out", "nll_taught", "nll_news")
 
 
 def compose(experiences: Sequence[Experience], *, base_folder: Path, settings: Gate, salt: str,
@@ -35,10 +37,15 @@ def compose(experiences: Sequence[Experience], *, base_folder: Path, settings: G
     recall += [probe for probe in of_owner if probe.kind == "recall"]
     retention = [probe for probe in of_owner if probe.kind == "retention"]
     retention += pool("retention", base_folder)
-    unknowns = [probe for probe in pool("unknowns", base_folder)
-                if probe.known or not near(probe.messages[-1]["content"], taught)]
+
+    def untaught(probes: Sequence[Probe]) -> list[Probe]:
+        return [probe for probe in probes if probe.known or not near(probe.messages[-1]["content"], taught)]
+
+    unknowns = untaught(pool("unknowns", base_folder))
+    of_itself = [probe for group in character.pool(base_folder).values()
+                 for probe in draw(untaught(group), settings.character_probes, salt)]
     select, confirm = split([*recall, *draw(retention, settings.retention_probes, salt),
-                             *draw(unknowns, settings.unknown_probes, salt)], salt)
+                             *draw(unknowns, settings.unknown_probes, salt), *of_itself], salt)
     own = draw(of_own(experiences), settings.own_probes, salt)
     # By number, not by lot: the gate must see what is news, however small the night.
     ours = math.ceil(len(own) * (1 - SELECT_SHARE))
@@ -73,7 +80,8 @@ def described(probes: Sequence[Probe]) -> dict:
 def raised(asked: Sequence[Asked], companion: Companion) -> dict[str, dict]:
     """The raising metrics over the gate's own answers, for base, incumbent and candidate; they inform."""
     answers = {state: [raising.Answer(entry.probe.messages[-1]["content"], entry.answers[state], entry.probe.messages[:-1],
-                                      entry.probe.known if entry.probe.kind == "unknowns" else None) for entry in asked]
+                                      entry.probe.known if entry.probe.kind in ("unknowns", "baits") else None)
+                       for entry in asked]
                for state in ("base", "before", "after")}
     return raising.compare(**answers, names=companion.companion_names, others=companion.teacher_names,
                            system_prompt=companion.system_prompt)
@@ -87,7 +95,7 @@ def document(verdict: Verdict, judgement: Judgement, select: Sequence[Probe], co
             "probes": {"select": len(select), "confirm": len(judgement.asked), "left_out": judgement.left_out},
             "sets": {"select": described(select), "confirm": described(confirm)},
             "metrics": {name: getattr(numbers, name).summary()
-                        for name in ("recall", "retention", "unknowns", "own", "nll_held_out", "nll_taught", "nll_news")},
+                        for name in METRICS},
             "health": {name: asdict(getattr(numbers, f"health_{name}"))
                        for name in ("before", "after", "own_before", "own_after")},
             "raising": raised(judgement.asked, companion), "samples": samples(judgement.asked)}

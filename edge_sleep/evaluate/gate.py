@@ -43,6 +43,9 @@ class Health:
     empty: float
     echoes: float
     distinct_2: float
+    truncated: float = 0.0                 # cut at the longest answer that is judged
+    inverted: float = 0.0                  # only ask, as the other side would
+    recited: float = 0.0                   # evaluate/recital.py
 
 
 NOTHING = Paired((), (), ())
@@ -62,6 +65,11 @@ class Numbers:
     health_own_after: Health = SOUND
     own: Paired = NOTHING                  # tonight's own questions, asked as they were: 1 where answered as taught
     nll_news: Paired = NOTHING             # nll_taught over those questions that the incumbent answers otherwise
+    identity: Paired = NOTHING             # evaluate/character.py, these four
+    standing: Paired = NOTHING
+    baits: Paired = NOTHING
+    clarifying: Paired = NOTHING
+    taught_longer: float = 0.0             # share of tonight's taught answers that are longer than what is judged
     finite: bool = True
 
 
@@ -127,14 +135,17 @@ def vetoes_of(numbers: Numbers, settings: Gate) -> list[str]:
     found = []
     if not numbers.finite:
         found.append("the candidate's logits are not finite")
+    signs = (("loop", "loops", settings.loops), ("are floods of questions", "floods", settings.loops),
+             ("are empty", "empty", settings.loops), ("repeat the question", "echoes", settings.loops),
+             # Long answers that were taught are cut too, and no collapse.
+             ("do not end", "truncated", settings.loops + numbers.taught_longer),
+             ("only ask, as the other side would", "inverted", settings.inverted),
+             ("recite what belongs to other questions", "recited", settings.recited))
     for whose, was, now in (("the answers", before, after),
                             ("the answers to tonight's own questions", numbers.health_own_before, numbers.health_own_after)):
-        for name, share_before, share_after in (("loop", was.loops, now.loops),
-                                                ("are floods of questions", was.floods, now.floods),
-                                                ("are empty", was.empty, now.empty),
-                                                ("repeat the question", was.echoes, now.echoes)):
-            if share_after > share_before + settings.loops:
-                found.append(f"{share_after:.0%} of {whose} {name} ({share_before:.0%} before)")
+        for what, sign, bound in signs:
+            if getattr(now, sign) > getattr(was, sign) + bound:
+                found.append(f"{getattr(now, sign):.0%} of {whose} {what} ({getattr(was, sign):.0%} before)")
     if after.distinct_2 < settings.distinct * before.distinct_2:
         found.append(f"answers became alike: distinct-2 fell from {before.distinct_2:.2f} to {after.distinct_2:.2f}")
     retention = numbers.retention.summary()
@@ -145,10 +156,13 @@ def vetoes_of(numbers: Numbers, settings: Gate) -> list[str]:
             if retention["after"] < share * reference and _lost(numbers.retention, whom):
                 found.append(f"forgetting: retention {retention['after']:.2f} is under {share:.0%} of {whom} "
                              f"({reference:.2f}, n {retention['n']})")
-    unknowns = numbers.unknowns.summary()
-    if unknowns["n"] and unknowns["before"] - unknowns["after"] > settings.unknowns_drop and unknowns["high"] < 0:
-        found.append(f"right use of \"I don't know\" fell from {unknowns['before']:.2f} to {unknowns['after']:.2f} "
-                     f"(difference {unknowns['low']:+.3f} to {unknowns['high']:+.3f}, n {unknowns['n']})")
+    for what, metric, bound in (("right use of \"I don't know\"", numbers.unknowns, settings.unknowns_drop),
+                                ("speaking as itself", numbers.identity, settings.character_drop),
+                                ("not going along with a past that never was", numbers.baits, settings.character_drop)):
+        row = metric.summary()
+        if row["n"] and row["before"] - row["after"] > bound and row["high"] < 0:
+            found.append(f"{what} fell from {row['before']:.2f} to {row['after']:.2f} "
+                         f"(difference {row['low']:+.3f} to {row['high']:+.3f}, n {row['n']})")
     held_out = numbers.nll_held_out.summary()
     if held_out["n"] >= 4 and held_out["low"] > 0.5:
         found.append(f"loss on held-out conversations rose from {held_out['before']:.2f} to {held_out['after']:.2f} nats")

@@ -17,7 +17,7 @@ from edge_sleep.config import read_yaml
 from edge_sleep.data.experience import Experience, Message
 from edge_sleep.errors import ConfigError, IntegrityError
 
-Kind = Literal["recall", "retention", "unknowns", "own"]
+Kind = Literal["recall", "retention", "unknowns", "own", "identity", "standing", "baits", "clarifying"]
 RESOURCES = Path(__file__).resolve().parent.parent / "resources"
 
 SELECT_SHARE = 0.25                    # of the probes that are asked
@@ -38,7 +38,7 @@ class Probe:
     messages: tuple[Message, ...]
     expect: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
-    known: bool = True                 # unknowns: False where "I don't know" is the right answer
+    known: bool = True                 # False where "I don't know" is the right answer
     by_base: bool = False              # right means: as the base itself answered
     origin: str = ""                   # where it came from: experience id, file and line
     taught: tuple[str, ...] = ()       # own: the answers that were taught to this very question
@@ -61,7 +61,7 @@ def added_words(prompt: str, response: str) -> tuple[str, ...]:
                         key=lambda word: (-len(word), word))[:6])
 
 
-def _id(kind: str, messages: Iterable[Message]) -> str:
+def probe_id(kind: str, messages: Iterable[Message]) -> str:
     text = json.dumps([kind, [[message["role"], message["content"]] for message in messages]], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -87,7 +87,7 @@ def of_experiences(experiences: Sequence[Experience], reword, per_experience: in
             continue
         for question in reword(experience.prompt, per_experience):
             messages: tuple[Message, ...] = ({"role": "user", "content": question},)
-            probes.append(Probe(_id("recall", messages), "recall", messages, words=words, origin=experience.id))
+            probes.append(Probe(probe_id("recall", messages), "recall", messages, words=words, origin=experience.id))
     return probes
 
 
@@ -102,7 +102,7 @@ def of_own(experiences: Sequence[Experience]) -> list[Probe]:
         taught.setdefault(experience.prompt.strip(), []).append(experience.response)
     conversations: list[tuple[tuple[Message, ...], list[str]]] = [
         (({"role": "user", "content": prompt},), answers) for prompt, answers in taught.items()]
-    return [Probe(_id("own", messages), "own", messages, taught=tuple(answers)) for messages, answers in conversations]
+    return [Probe(probe_id("own", messages), "own", messages, taught=tuple(answers)) for messages, answers in conversations]
 
 
 def of_user(files: Iterable[Path]) -> list[Probe]:
@@ -125,7 +125,7 @@ def of_user(files: Iterable[Path]) -> list[Probe]:
                 problems.append(f"{file}: probe {number}: kind {kind!r} is neither recall nor retention")
                 continue
             messages: tuple[Message, ...] = ({"role": "user", "content": question},)
-            probes.append(Probe(_id(kind, messages), kind, messages, expect=tuple(map(str, expect)),
+            probes.append(Probe(probe_id(kind, messages), kind, messages, expect=tuple(map(str, expect)),
                                 origin=f"{file.name}:{number}"))
     if problems:
         raise ConfigError(problems, "gate.probes")
@@ -145,7 +145,7 @@ def pool(kind: Literal["retention", "unknowns"], base_folder: Path) -> list[Prob
             known = bool(entry.get("known", True))
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise IntegrityError(f"{file}:{number} is not a probe: {error}") from error
-        probes.append(Probe(_id(kind, messages), kind, messages, expect=expect, known=known,
+        probes.append(Probe(probe_id(kind, messages), kind, messages, expect=expect, known=known,
                             by_base=not expect and known, origin=f"{file.name}:{number}"))
     return probes
 

@@ -44,7 +44,8 @@ def _metrics(gate: dict) -> list[str]:
     if not metrics:
         return []
     lines = ["", f"{'':14}  base  before  after   change, 95 %          n"]
-    for name in ("recall", "own", "retention", "unknowns", "nll_held_out", "nll_taught"):
+    for name in ("recall", "own", "retention", "unknowns", "identity", "standing", "baits", "clarifying", "nll_held_out",
+                 "nll_taught"):
         entry = metrics.get(name)
         if entry and entry["n"]:
             lines.append(f"{name:14}  {_number(entry['base'])}   {_number(entry['before'])}    {_number(entry['after'])}   "

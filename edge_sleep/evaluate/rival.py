@@ -11,7 +11,7 @@ from typing import Any
 from edge_sleep.data.experience import Experience, Message
 from edge_sleep.evaluate import scoring
 from edge_sleep.evaluate.gate import paired_interval
-from edge_sleep.evaluate.judge import Asked
+from edge_sleep.evaluate.marking import Asked
 
 KINDS = ("recall", "unknowns")
 MEMORIES = 3                           # experiences before a question

@@ -16,8 +16,9 @@ from edge_sleep.config import Config
 from edge_sleep.data.experience import Example
 from edge_sleep.device.shortage import give_back
 from edge_sleep.errors import DoesNotFit, ModelError, Outcome, Preempted, TooHot
-from edge_sleep.evaluate import choice, gate, judge
+from edge_sleep.evaluate import character, choice, gate, judge, marking
 from edge_sleep.evaluate.probes import Probe
+from edge_sleep.evaluate.recital import Lessons
 from edge_sleep.stages import questions
 from edge_sleep.stages.context import Night
 from edge_sleep.system.files import read_json, storage_errors, write_json
@@ -154,14 +155,16 @@ def _choose(night: Night, entries: list[dict], select: list[Probe]) -> None:
     """Mark the finished ones on the select questions, write which one it is and why."""
     finished = [index for index, entry in enumerate(entries) if entry["outcome"] == "finished"]
     answers: dict[str, dict] = {}
+    persona = character.setting(night.config.companion)
+    taught = Lessons((item.prompt, item.response) for item in night.experiences)
     standings = []
     for index in finished if len(finished) > 1 else []:
         answers |= read_json(_folder(night, index) / ANSWERS, "candidate's answers")["answers"]     # the first has the base's too
-        asked = [judge.marked(probe, {state: tuple(said[probe.id]) for state, said in answers.items()})
+        asked = [marking.marked(probe, {state: tuple(said[probe.id]) for state, said in answers.items()}, persona)
                  for probe in select if probe.id in answers["after"]]
-        numbers = judge.of_answers(asked)
+        numbers = marking.of_answers(asked, taught)
         standings.append(choice.Standing(entries[index]["name"],
-                                         {kind: judge.right_by_origin(asked, kind) for kind in choice.WEIGHTS},
+                                         {kind: marking.right_by_origin(asked, kind) for kind in choice.WEIGHTS},
                                          gate.vetoes_of(numbers, night.config.gate)))
         entries[index]["select"] = {
             **{kind: {key: getattr(numbers, kind).summary()[key] for key in ("before", "after", "n")} for kind in choice.WEIGHTS},

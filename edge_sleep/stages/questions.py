@@ -4,9 +4,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_sleep.data.augment.rewording import probe_rewordings
+from edge_sleep.data.buffer import Buffer
 from edge_sleep.errors import Preempted, TooHot
 from edge_sleep.evaluate import exam
 from edge_sleep.evaluate.probes import Probe
+from edge_sleep.evaluate.recital import Lessons
 from edge_sleep.stages.context import Night, interrupted
 
 
@@ -14,6 +16,11 @@ def compose(night: Night) -> tuple[list[Probe], list[Probe]]:
     """(select, confirm): disjoint, the same at every start of this night."""
     return exam.compose(night.experiences, base_folder=night.place.folder, settings=night.config.gate, salt=night.id,
                         reword=probe_rewordings, user_files=[Path(name) for name in night.config.gate.probes])
+
+
+def lessons(night: Night, buffer: Buffer) -> Lessons:
+    """What was taught in earlier nights, and tonight."""
+    return Lessons((item.prompt, item.response) for item in (*buffer.trained(), *night.experiences))
 
 
 def give_way(night: Night, done: int, total: int) -> None:

@@ -40,6 +40,7 @@ def judge(night: Night, buffer: Buffer) -> None:
                        time_left=night.contract.remaining, clock=night.clock,
                        between=lambda done, total: questions.give_way(night, done, total),
                        on_shrink=lambda at_once, who: shrunk(at_once, f"out of memory: {who}"),
+                       lessons=questions.lessons(night, buffer),
                        memories=Memories(buffer.items("kept")) if night.config.gate.rival else None)
     verdict = gate.decide(hearing.judgement.numbers, night.config.gate)
     outcome = exam.document(verdict, hearing.judgement, select, confirm, night.config.companion) | {"rival": hearing.rival}

@@ -8,7 +8,8 @@ from edge_sleep.data.words import near, topic
 from edge_sleep.errors import ConfigError
 from edge_sleep.evaluate import probes
 from edge_sleep.evaluate.exam import compose
-from edge_sleep.evaluate.judge import Asked, interleave, right_by_origin
+from edge_sleep.evaluate.judge import interleave
+from edge_sleep.evaluate.marking import Asked, right_by_origin
 
 
 def experience(prompt, response, identity="e1"):
@@ -95,5 +96,5 @@ def test_running_out_of_time_costs_every_kind_alike():
 
 def test_wordings_of_one_experience_are_one_thing_to_a_choice():
     made = [probes.Probe(f"p{number}", "recall", (), words=("x",), origin=origin) for number, origin in enumerate("aab")]
-    asked = [Asked(probe, {}, {"after": right}) for probe, right in zip(made, (True, False, True), strict=True)]
+    asked = [Asked(probe, {}, {"after": right}, {}) for probe, right in zip(made, (True, False, True), strict=True)]
     assert right_by_origin(asked, "recall") == [0.5, 1.0] and right_by_origin(asked, "retention") == []

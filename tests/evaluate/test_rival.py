@@ -4,14 +4,14 @@ from __future__ import annotations
 import pytest
 
 from edge_sleep.data.experience import Experience
-from edge_sleep.evaluate.judge import Asked
+from edge_sleep.evaluate.marking import Asked
 from edge_sleep.evaluate.probes import Probe
 from edge_sleep.evaluate.rival import compete, with_memories
 
 
 def asked(kind: str, question: str, right: bool, **changes) -> Asked:
     probe = Probe(question, kind, ({"role": "user", "content": question},), **changes)
-    return Asked(probe, {"base": "?", "before": "?", "after": "?"}, {"base": False, "before": False, "after": right})
+    return Asked(probe, {"base": "?", "before": "?", "after": "?"}, {"base": False, "before": False, "after": right}, {})
 
 
 BOAT = Experience("1", "What is the boat called?", "It is called Heron.", "s", {})

@@ -22,6 +22,10 @@ KNOWN = {
     "own": Measure("Its own questions", "tonight\u2019s questions, asked as they were"),
     "retention": Measure("Retention", "what the base could do, still done"),
     "unknowns": Measure("\u201cI don\u2019t know\u201d", "said where it fits, and not where it does not"),
+    "identity": Measure("As itself", "it speaks as itself, as no product and as nobody else"),
+    "standing": Measure("Standing", "it stands by the one it talks with"),
+    "baits": Measure("Baits", "it does not go along with a past that never was"),
+    "clarifying": Measure("Clarifying", "it asks back where nobody could know what is meant"),
     "nll_held_out": Measure("Held-out talk", "surprise at conversations it never trained on; lower is better", _NATS),
     "nll_taught": Measure("Taught answers", "surprise at what it was taught; lower is better", _NATS),
     "nll_news": Measure("News", "surprise at taught answers that it did not give before; lower is better", _NATS),
@@ -36,7 +40,9 @@ KNOWN = {
     "unknown_when_due": Measure("\u201cI don\u2019t know\u201d, when due", "it says so where that is right"),
 }
 _HEALTH = {"loops": "answers that loop", "floods": "floods of questions", "empty": "empty answers",
-           "echoes": "echoes of the question", "distinct_2": "distinct pairs of words"}
+           "echoes": "echoes of the question", "truncated": "answers that do not end",
+           "inverted": "answers that only ask", "recited": "answers that belong to other questions",
+           "distinct_2": "distinct pairs of words"}
 _STATES = ("base", "before", "after")
 SHARES = Axis(0.0, 1.0, (0.0, 1.0))
 
