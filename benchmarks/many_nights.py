@@ -4,6 +4,12 @@
 
 Each morning asks tonight's facts; the morning after the last night asks every night's facts again. The
 measure is recall of each night on the last morning as a share of what it was on its own first morning.
+
+    python -m edge_sleep.benchmarks.many_nights --nights 5 --raising
+
+also talks as one does who raises a companion (raising_talk.yaml), and scores what it is raised for (evaluate/raising) before
+the first night and after the last, on the same questions: about itself, about what was taught, what the base could do, and what
+nobody could know; beside the proposal's targets.
 """
 from __future__ import annotations
 
@@ -11,14 +17,30 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from edge_sleep.benchmarks.classroom import Morning, by_the_rule, mean, settings, teach
 from edge_sleep.benchmarks.teaching import draw_lessons
 
+from edge_sleep.config import Config, read_yaml
+from edge_sleep.data.words import near, topic
 from edge_sleep.device import environment
+from edge_sleep.evaluate import character, probes, raising
+from edge_sleep.model import base as base_model
+from edge_sleep.seedling.telling import morning as at
+from edge_sleep.seedling.telling import transcript
 
+TALK = Path(__file__).with_name("raising_talk.yaml")
 EVERY = 5          # nights between two readings of the whole retention and unknowns pools
+QUESTIONS = 160    # of each of these pools that the raising metrics are read from
+# What the proposal asks for; where it says "rare", "low" or "present", the bound is ours.
+TARGETS: dict[str, tuple[str, Callable[[dict], bool]]] = {
+    **dict.fromkeys(("d4_attention", "d5_trust", "d9_spacetime"), ("0.60 at least", lambda row: row["after"] >= 0.6)),
+    "educational_default": ("rare: 0.05 at most", lambda row: row["after"] <= 0.05),
+    "partnership": ("present", lambda row: row["after"] > 0),
+    "confabulation": ("low: 0.10 at most", lambda row: row["after"] <= 0.1),
+    "unknown_when_due": ("when appropriate: 0.80 at least", lambda row: row["after"] >= 0.8)}
 
 
 def main() -> None:
@@ -27,26 +49,32 @@ def main() -> None:
     parser.add_argument("--facts", type=int, default=3, help="facts taught per night")
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--raising", action="store_true", help="the raising metrics before and after all nights")
     parser.add_argument("--home", type=Path, help="keep the home here")
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="section.key=value")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = arguments.home or Path(folder) / "home"
-        document = course(home, arguments.nights, arguments.facts, arguments.seed, arguments.sets)
+        document = course(home, arguments.nights, arguments.facts, arguments.seed, arguments.sets,
+                          raise_too=arguments.raising)
     if arguments.plot:
         plot(document, arguments.plot)
     print(json.dumps(document))
 
 
-def course(home: Path, nights: int, facts: int, seed: int, sets: list[str], pools_too: bool = True) -> dict:
+def course(home: Path, nights: int, facts: int, seed: int, sets: list[str], pools_too: bool = True,
+           raise_too: bool = False) -> dict:
     configuration = settings("data.held_out=0", "data.min_new=1", *sets)
     known: list[tuple[int, list[dict]]] = []
     taught: set[tuple[str, str]] = set()
     rows, said, seconds = [], [], 0.0
+    talks = [[(asked, answer) for asked, answer in of_night] for of_night in read_yaml(TALK)]
     print("night  outcome    recall of tonight   adapter bytes   time   retention (base)   unknowns (base)")
     for night in range(nights):
         lessons = draw_lessons(seed + night, facts, exclude=frozenset(taught))
         taught |= {(entity, attribute) for entity, attribute, _ in lessons.facts}
+        if raise_too and night < len(talks):
+            lessons.sessions.append(transcript(len(lessons.sessions) + 1, at(night, 18), talks[night]))
         for session in lessons.sessions:
             session["session"] += 1000 * (night + 1)
         began = time.monotonic()
@@ -78,9 +106,38 @@ def course(home: Path, nights: int, facts: int, seed: int, sets: list[str], pool
                "retention_ratio_last": rows[-1]["retention"] / rows[-1]["retention_base"] if pools_too else None,
                "adapter_bytes": sorted({row["adapter_bytes"] for row in rows if row["adapter_bytes"]}),
                "promoted": sum(row["outcome"] == "promoted" for row in rows)}
+    raised_now = raised(last, configuration, known, said) if raise_too else None
     print("last morning, as a share of the first: " + " ".join(f"{value:.2f}" for value in kept))
     return {"benchmark": "many_nights", "facts_per_night": facts, "sets": sets, "summary": summary, "rows": rows,
-            "environment": environment.describe()}
+            "raising": raised_now, "environment": environment.describe()}
+
+
+def raised(morning: Morning, configuration: Config, known: list[tuple[int, list[dict]]], said: list[str]) -> dict[str, dict]:
+    """The raising metrics of the base and of the last morning, each with the target and whether it is met; printed."""
+    folder, about = base_model.resolve("seedling").folder, [topic(text) for text in set(said)]
+    asked = [probe for group in character.pool(folder).values() for probe in group]
+    asked += probes.draw(probes.pool("retention", folder), QUESTIONS, "raising")
+    asked += probes.draw([probe for probe in probes.pool("unknowns", folder)
+                          if probe.known or not near(probe.messages[-1]["content"], about)], QUESTIONS, "raising")
+    talks = [(probe.messages, probe.known if probe.kind in ("unknowns", "baits") else None) for probe in asked]
+    talks += [(({"role": "user", "content": entry["question"]},), True) for _, questions in known for entry in questions]
+    states = {}
+    for state, of_base in (("base", True), ("after", False)):
+        answers = morning.answers([messages for messages, _ in talks], base=of_base)
+        states[state] = [raising.Answer(messages[-1]["content"], answer, messages[:-1], answerable)
+                         for (messages, answerable), answer in zip(talks, answers, strict=True)]
+    companion = configuration.companion
+    rows = raising.compare(states["base"], states["base"], states["after"], names=companion.companion_names,
+                           others=companion.teacher_names, system_prompt=companion.system_prompt)
+    print("raised for             before   after   change, 95 %        n     target")
+    for name, row in rows.items():
+        wanted, met = TARGETS.get(name, ("", None))
+        row |= {"target": wanted, "met": None if met is None or row["after"] is None else met(row)}
+        shown = (f"{row['before']:6.2f}  {row['after']:6.2f}   {row['low']:+.3f} to {row['high']:+.3f}" if row["low"] is not None
+                 else f"null: {row['reason']}")
+        verdict = "" if row["met"] is None else ": met" if row["met"] else ": MISSED"
+        print(f"{name:20}   {shown}  {row['n']:5}   {wanted}{verdict}")
+    return rows
 
 
 def plot(document: dict, file: Path) -> None:
