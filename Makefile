@@ -8,6 +8,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 TORCH_CUDA ?=
+# The tests run in so many processes of one thread each: to models of this size a second thread is worth nothing.
+TEST_PROCESSES ?= 2
 VENV ?= .venv
 HOME_DIR ?= .home
 SHELL := /bin/bash
@@ -24,7 +26,7 @@ night: $(VENV)/.installed
 		--sessions edge_sleep/seedling/sessions --probes edge_sleep/seedling/probes.yaml
 
 test: $(VENV)/.installed-test
-	$(bin)/python -m pytest -m "not long"
+	OMP_NUM_THREADS=1 $(bin)/python -m pytest -m "not long" -n $(TEST_PROCESSES) --dist worksteal
 
 long: $(VENV)/.installed-test
 	$(bin)/python -m pytest -m "long"

@@ -120,5 +120,11 @@ class Morning:
                 [scoring.is_right(probe, answer, theirs) for probe, answer, theirs in zip(chosen, now, of_base, strict=True)])
 
 
+def seeds_of(text: str) -> list[int]:
+    """`0-9` or `3,5` as numbers."""
+    first, dash, last = text.partition("-")
+    return list(range(int(first), int(last) + 1)) if dash else [int(seed) for seed in text.split(",")]
+
+
 def mean(values: Sequence[float | bool]) -> float | None:
     return sum(values) / len(values) if values else None

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_sleep.benchmarks.classroom import Morning, by_the_rule, mean, settings, teach
+from edge_sleep.benchmarks.classroom import Morning, by_the_rule, mean, seeds_of, settings, teach
 from edge_sleep.benchmarks.teaching import draw_lessons
 
 from edge_sleep.data.buffer import Buffer
@@ -36,11 +36,9 @@ def main() -> int:
     parser.add_argument("--seeds", default="0-4", help="0-4, or 3,5")
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="section.key=value")
     arguments = parser.parse_args()
-    first, dash, last = arguments.seeds.partition("-")
-    seeds = range(int(first), int(last) + 1) if dash else [int(seed) for seed in arguments.seeds.split(",")]
     print(f"seed  {'facts':13}    base  learned  forgotten  a night later   files that hold a word of it")
     rows = []
-    for seed in seeds:
+    for seed in seeds_of(arguments.seeds):
         with tempfile.TemporaryDirectory() as folder:
             rows.append(course(Path(folder) / "home", seed, arguments.sets))
         row = rows[-1]

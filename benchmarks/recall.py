@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from edge_sleep.benchmarks.classroom import Morning, by_the_rule, mean, settings, teach
+from edge_sleep.benchmarks.classroom import Morning, by_the_rule, mean, seeds_of, settings, teach
 from edge_sleep.benchmarks.teaching import draw_lessons
 
 from edge_sleep.device import environment
@@ -58,11 +58,9 @@ def main() -> None:
     parser.add_argument("--permuted", action="store_true")
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="section.key=value")
     arguments = parser.parse_args()
-    first, dash, last = arguments.seeds.partition("-")
-    seeds = range(int(first), int(last) + 1) if dash else [int(seed) for seed in arguments.seeds.split(",")]
     rows = []
     print("seed  outcome    new  (before, n)        seen  control  retention        unknowns, 95 % of change   night, training")
-    for seed in seeds:
+    for seed in seeds_of(arguments.seeds):
         row = one(seed, arguments.facts, arguments.sets, arguments.permuted)
         rows.append(row)
         print(f"{seed:4}  {row['outcome']:9}  {row['new']['after']:.3f} ({row['new']['before']:.3f}, {row['new']['n']:3} on "

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_sleep.benchmarks.classroom import Morning, settings, teach
+from edge_sleep.benchmarks.classroom import Morning, seeds_of, settings, teach
 from edge_sleep.benchmarks.null_nights import conversations, upper_bound
 from edge_sleep.benchmarks.teaching import Lessons, draw_lessons
 
@@ -92,8 +92,7 @@ def main() -> int:
     parser.add_argument("--most", type=int, help="runs of this call at most")
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="section.key=value")
     arguments = parser.parse_args()
-    first, dash, last = arguments.seeds.partition("-")
-    seeds = list(range(int(first), int(last) + 1)) if dash else [int(seed) for seed in arguments.seeds.split(",")]
+    seeds = seeds_of(arguments.seeds)
     mine, of = map(int, arguments.share.split("/"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)

@@ -17,11 +17,12 @@ TALK = [
 # Settings that make a night of seconds; everything else is as shipped.
 SETS = ("data.min_new=4", "data.augment=0", "train.epochs=4", "train.micro_batch=2", "train.learning_rate=5e-3",
         "lora.rank=4", "lora.alpha=8", "gate.recall_probes=4", "gate.retention_probes=4", "gate.unknown_probes=4",
-        "gate.max_new_tokens=4", "train.threads=1", "budget.time=5m", "replay.share=0.2", "replay.least=0",
+        "gate.character_probes=2", "gate.max_new_tokens=4", "train.threads=1", "budget.time=5m", "replay.share=0.2", "replay.least=0",
         # What this machine's sensors say belongs to the tests of heat.
         "thermal.source=none",
         # A model of random weights answers at random: only the loss can tell that it learned.
-        "gate.retention_vs_before=0", "gate.retention_vs_base=0", "gate.unknowns_drop=1", "gate.loops=1", "gate.distinct=0")
+        "gate.retention_vs_before=0", "gate.retention_vs_base=0", "gate.unknowns_drop=1", "gate.character_drop=1",
+        "gate.loops=1", "gate.inverted=1", "gate.recited=1", "gate.distinct=0")
 
 
 def make_model(folder: Path, *, hidden: int = 64, layers: int = 2, seed: int = 0, tied: bool = True) -> Path:
