@@ -26,7 +26,8 @@ night: $(VENV)/.installed
 		--sessions edge_sleep/seedling/sessions --probes edge_sleep/seedling/probes.yaml
 
 test: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(bin)/python -m pytest -m "not long" -n $(TEST_PROCESSES) --dist worksteal
+	@OMP_NUM_THREADS=1 $(bin)/python -m pytest -m "not long and not alone" -n $(TEST_PROCESSES) --dist worksteal; beside=$$?; \
+		$(bin)/python -m pytest -m "alone and not long"; exit $$((beside | $$?))
 
 long: $(VENV)/.installed-test
 	$(bin)/python -m pytest -m "long"

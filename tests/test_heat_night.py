@@ -17,7 +17,7 @@ from edge_sleep.system.events import read_events
 from tests import micro
 
 WHY_NOT = impossible()
-pytestmark = [pytest.mark.night, pytest.mark.skipif(WHY_NOT is not None, reason=f"no jtop service here: {WHY_NOT}")]
+pytestmark = [pytest.mark.night, pytest.mark.alone, pytest.mark.skipif(WHY_NOT is not None, reason=f"no jtop service here: {WHY_NOT}")]
 DECIDED_SECONDS = 3.0
 
 

@@ -63,6 +63,7 @@ def test_a_night_from_ingest_to_promotion(first_night, model):
     assert record["measured"]["energy_joules"] is None       # not measured is null, never 0
 
 
+@pytest.mark.alone
 def test_a_warm_micro_night_takes_eight_seconds_at_most(first_night, model, tmp_path):
     """The first one above pays for imports; campaigns run on warm ones."""
     micro.write_talk(tmp_path / "talk")

@@ -13,7 +13,7 @@ from edge_sleep.errors import ConfigError
 from edge_sleep.integrations.transformers import DeadlineCallback, GovernorCallback
 from tests import micro
 
-pytestmark = pytest.mark.night
+pytestmark = [pytest.mark.night, pytest.mark.alone]
 
 
 class Board:

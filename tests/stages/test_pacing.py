@@ -15,6 +15,8 @@ from edge_sleep.system.home import Home
 from edge_sleep.system.record import blank
 from tests import micro
 
+pytestmark = pytest.mark.alone
+
 
 def noted(*runs: dict) -> dict:
     record = blank("n", "now")

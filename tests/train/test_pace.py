@@ -13,6 +13,8 @@ from edge_sleep.system.clock import Clock
 from edge_sleep.train.governor import Action, Cause, Limits
 from edge_sleep.train.pace import Pace, unpaced
 
+pytestmark = pytest.mark.alone
+
 LIMITS = Limits(ceiling=83.0, release=78.0)
 
 

@@ -16,6 +16,8 @@ from edge_sleep.device.doctor.jtop_service import check_jtop
 from edge_sleep.device.telemetry.jtop import PACKAGE, installed_version
 from tests.device.doctor.machines import as_another_user, attempt, board
 
+pytestmark = pytest.mark.alone
+
 INSTALLED = installed_version()
 client = pytest.mark.skipif(INSTALLED is None, reason=f"{PACKAGE} is not installed, whose real client is asked")
 

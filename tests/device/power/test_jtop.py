@@ -12,6 +12,8 @@ from edge_sleep.benchmarks.fake_board.service import SOCKET, Service, impossible
 from edge_sleep.device.power import intent
 from edge_sleep.device.power.actuator import PowerError, UnknownName
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def service(bench) -> Iterator[Service]:

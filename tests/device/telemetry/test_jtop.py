@@ -14,6 +14,8 @@ from edge_sleep.benchmarks.fake_board.tree import KINDS, Board
 from edge_sleep.device.telemetry.jtop import STALE_SECONDS, Jtop
 from edge_sleep.device.telemetry.reading import Reading
 
+pytestmark = pytest.mark.alone
+
 WHY_NOT = impossible()
 real_service = pytest.mark.skipif(WHY_NOT is not None, reason=f"no jtop service here: {WHY_NOT}")
 
