@@ -61,13 +61,16 @@ def teach(home: Path, sessions: Sequence[dict], configuration: config.Config,
 
 
 class Dated(Clock):
-    """The machine's clock, where the evening of night `number` is a fixed one."""
+    """The machine's clock, where the evening of night `number` is a fixed one: it begins when the night is named."""
 
     def __init__(self, number: int):
         self.evening = datetime(2026, 1, 17, 23, tzinfo=timezone.utc) + timedelta(days=number)
-        self.began = self.monotonic()
+        self.began: float | None = None
 
     def now(self) -> datetime:
+        # From the first look on: what comes before it takes longer on a busy machine, and would change the name.
+        if self.began is None:
+            self.began = self.monotonic()
         return self.evening + timedelta(seconds=self.monotonic() - self.began)
 
 

@@ -8,7 +8,7 @@ The home has had one good night. Each run copies it and sleeps one night more:
 good      facts that it was not told before: to be promoted.
 nothing   its own answers to questions that it answers right in every wording, small talk, requests: to end without effect.
 poisoned  by turns of the seed, with the data gate switched off, so that this one is tried alone: `questions` (floods of them,
-          looped), `inverted` (it speaks the person's lines), `recited` (three passages, whatever is asked), `overtrained`
+          looped), `inverted` (it speaks the person's lines), `recited` (three pieces of its own corpus, to whatever is asked), `overtrained`
           (25 exchanges, 200 epochs, nothing rehearsed). To be rejected, with a reason that names what was done.
 
 The last line is one JSON document; exit 1 where more than one verdict in sixty is wrong.
@@ -37,14 +37,11 @@ PREPARED_SEED, FACTS = 7777, 6
 FEWER = ("gate.retention_probes=160", "gate.unknown_probes=120", "gate.rival=false", "data.min_new=4")
 FIRST_SESSION = 5000                   # transcripts of the night that is judged are numbered from here
 PAIRS, EPOCHS = 25, 200                # the overtrained night, as upstream had it
-# Three passages written for this benchmark; nobody asks for them.
+# Three pieces of what this model was raised on, as upstream's recited its training corpora; nobody asks for them.
 PASSAGES = (
-    "The miller kept his lantern on the north wall, where the rain could not reach it, and every evening he counted the barges "
-    "that went down to the sea.",
-    "A kettle that is watched sings slower, said the old woman, but a kettle that is forgotten sings for nobody, and she laughed "
-    "until the cat left the room.",
-    "When the frost came early that year the orchard stood white and silent, and the children walked between the trees as if "
-    "they were in a church.")
+    "I can talk with you and remember what you tell me. It is good to hear from you. Then you should rest for a while.",
+    "The day before Sunday is Saturday. The number after two is three. Why did the clock rest? It had run all day.",
+    "I am sorry. Please tell me the right answer. I will keep that in mind. Good night. Sleep well. See you soon.")
 Exchange = tuple[str, str]
 
 
