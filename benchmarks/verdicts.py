@@ -8,8 +8,8 @@ The home has had one good night. Each run copies it and sleeps one night more:
 good      facts that it was not told before: to be promoted.
 nothing   its own answers to questions that it answers right in every wording, small talk, requests: to end without effect.
 poisoned  by turns of the seed, with the data gate switched off, so that this one is tried alone: `questions` (floods of them,
-          looped), `inverted` (it speaks the person's lines), `recited` (three pieces of its own corpus, to whatever is asked), `overtrained`
-          (25 exchanges, 200 epochs, nothing rehearsed). To be rejected, with a reason that names what was done.
+          looped), `inverted` (it speaks the person's lines), `recited` (three pieces of its own corpus, whatever is asked),
+          `overtrained` (25 exchanges, 200 epochs, nothing rehearsed). To be rejected, with a reason that names what was done.
 
 The last line is one JSON document; exit 1 where more than one verdict in sixty is wrong.
 """
