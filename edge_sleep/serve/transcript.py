@@ -17,6 +17,7 @@ class Transcript:
     """One conversation. Every file holds one stamp: when other weights answer, the conversation goes on in a new file.
 
     context: what was said before by whom this home cannot vouch for; it is written as context, which teaches nothing.
+    A file that somebody else changed, as `forget` does, is left as it is: the conversation goes on in a new one, without its past.
     """
 
     def __init__(self, folder: Path, companion: str, clock: Clock, kind: str = "chat", context: Sequence[Message] = ()):
@@ -25,6 +26,7 @@ class Transcript:
         self.document: dict[str, Any] | None = None
         self.exchanges = 0
         self._said = list(context)
+        self._written: object = None
 
     @property
     def path(self) -> Path | None:
@@ -33,6 +35,8 @@ class Transcript:
 
     def add(self, prompt: str, response: str, identity: dict[str, Any], finish: str = "stop") -> Path:
         """Write the exchange durably; the file it stands in. `finish`: how the answer ended (serve/runtime.py)."""
+        if self.path is not None and _state(self.path) != self._written:
+            self._said, self.document = [], None
         if self.document is None or self.document["edge_sleep"] != identity:
             self._begin(identity)
         assert self.document is not None
@@ -40,6 +44,7 @@ class Transcript:
         self.document["conversation"] += [self._turn("user", prompt), answer]
         self.document["end"] = self.clock.now().isoformat(timespec="seconds")
         write_json(self.paths[-1], self.document)
+        self._written = _state(self.paths[-1])
         self._said += [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
         self._said = self._said[-CONTEXT_MESSAGES:]
         self.exchanges += 1
@@ -59,3 +64,11 @@ class Transcript:
         stem = f"{self.kind}-{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}"
         names = (self.folder / f"{stem}{f'-{number}' if number else ''}.json" for number in range(10_000))
         return next(path for path in names if path not in self.paths and not path.exists())
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns

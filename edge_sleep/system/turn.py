@@ -33,7 +33,7 @@ def wait_for_night(home: Home, wait_seconds: float, tell: Callable[[str], None] 
         waited = time.monotonic() - began
         if waited >= wait_seconds:
             raise Busy(f"the night (pid {night.get('pid', 'unknown')}) did not give way within {wait_seconds:.0f} s",
-                       "give it longer with --wait, or end it; it saves its state first")
+                       "give it longer (--wait, serve.wait), or end it; it saves its state first")
         if not told:
             tell("a night is running; it saves its state and gives way")
             told = True
