@@ -180,6 +180,16 @@ def descent(home: Home, pointer: dict) -> Iterator[tuple[str, list[str]]]:
             return
 
 
+def ends_untold(home: Home, adapter_id: str | None) -> bool:
+    """Whether a `descent` that ended with this adapter ended there because neither manifest nor record tells its parent."""
+    try:
+        if adapter_id is not None:
+            family.parent_of(home, adapter_id)
+    except IntegrityError:
+        return True
+    return False
+
+
 def remembered(home: Home) -> dict | None:
     """What latest.json says was current, as a pointer: for a reader whose current.json is damaged. None where it does not stand."""
     mark = marks.read(home.latest) if home.latest.is_file() else None

@@ -126,7 +126,7 @@ class Session:
         if pointer is _KEEP:
             self.problems = tuple(problems)
             return
-        answers = None
+        answers = adapter_id = None
         for adapter_id, wrong in store.descent(self.home, pointer) if pointer is not None else ():
             problems += wrong
             if adapter_id == self.runtime.active:
@@ -139,12 +139,14 @@ class Session:
                     break
                 except IntegrityError as error:
                     problems.append(error.message)
-        if answers is None:
+        if answers is None and self._settled and store.ends_untold(self.home, adapter_id):
+            answers = self.runtime.active      # nobody can say which it grew from: what was current before it stays
+        elif answers is None:
             self.runtime.wear(None)
         if problems:
             problems.append(_who(answers) + (" goes on answering, as it was verified when it was loaded"
                                              if pointer is not None and pointer["adapter"] and answers == pointer["adapter"]["id"]
-                                             else " answers instead, the last good one it grew from"))
+                                             else " answers instead, the last good one"))
         if self._base_files() != self._base_as_loaded:
             problems.append(f"the files of the base {self.base.place.source} changed since they were loaded: "
                             "the loaded weights answer, and the next session will refuse these files")

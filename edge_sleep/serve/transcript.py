@@ -62,7 +62,7 @@ class Transcript:
 
     def _free(self, now: datetime) -> Path:
         stem = f"{self.kind}-{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03}"
-        names = (self.folder / f"{stem}{f'-{number}' if number else ''}.json" for number in range(10_000))
+        names = (self.folder / f"{stem}{f'_{number}' if number else ''}.json" for number in range(10_000))
         return next(path for path in names if path not in self.paths and not path.exists())
 
 
