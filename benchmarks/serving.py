@@ -34,8 +34,8 @@ from edge_sleep.model import base as base_model
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.home import Home
 
-QUESTIONS = ("What is your name?", "Who is my sister?", "Where do you live?", "What do you like to drink?", "Tell me about my dog.",
-             "Do you remember the garden?", "What should I cook tonight?", "How are you?")
+QUESTIONS = ("What is your name?", "Who is my sister?", "Where do you live?", "What do you like to drink?",
+             "Tell me about my dog.", "Do you remember the garden?", "What should I cook tonight?", "How are you?")
 TOKENS = 16
 SPREAD = 0.02                             # of the adapters' B: far enough from the base to answer otherwise
 FLAT = 1.02                               # the last quarter's resident size, as a share of the second's
@@ -91,8 +91,9 @@ class Served:
 
     def __init__(self, home: Home):
         self.log = home.root.parent / "serve.log"
-        self.process = subprocess.Popen([sys.executable, "-m", "edge_sleep", "serve", "--home", str(home.root), "--port", "0", "--json",
-                                         "--set", "serve.queue=64"], stdout=subprocess.PIPE, stderr=open(self.log, "wb"), text=True)
+        command = [sys.executable, "-m", "edge_sleep", "serve", "--home", str(home.root), "--port", "0", "--json"]
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen([*command, "--set", "serve.queue=64"], stdout=subprocess.PIPE, stderr=log, text=True)
         found = None
         while found is None and self.process.poll() is None:
             time.sleep(0.1)
@@ -182,11 +183,13 @@ def campaign(home: Home, settings: config.Config, names: list[str | None], reque
                   != one["conversation"][1]["text"]]
     quarter = max(1, len(resident) // 4)
     early, late = statistics.median(resident[quarter:2 * quarter] or resident), statistics.median(resident[-quarter:])
-    return {"requests": requests, "answered": len(seconds), "errors": len(errors), "first_errors": errors[:3], "wrong_answers": len(wrong),
-            "first_wrong": wrong[:3], "promotions": swaps, "swaps_in_the_server": done["swaps"], "answered_by": by_name,
-            "least_distinct_answers": distinct, "transcripts": len(kept), "transcripts_with_a_wrong_stamp": len(mismatched),
-            "seconds": round(took, 1), "answer_seconds": dict(zip(("p20", "p50", "p80"), _percentiles(seconds), strict=True)),
-            "resident_mebibytes": {"second_quarter": round(early, 1), "last_quarter": round(late, 1), "most": round(max(resident), 1)},
+    return {"requests": requests, "answered": len(seconds), "errors": len(errors), "first_errors": errors[:3],
+            "wrong_answers": len(wrong), "first_wrong": wrong[:3], "promotions": swaps, "swaps_in_the_server": done["swaps"],
+            "answered_by": by_name, "least_distinct_answers": distinct, "transcripts": len(kept),
+            "transcripts_with_a_wrong_stamp": len(mismatched), "seconds": round(took, 1),
+            "answer_seconds": dict(zip(("p20", "p50", "p80"), _percentiles(seconds), strict=True)),
+            "resident_mebibytes": {"second_quarter": round(early, 1), "last_quarter": round(late, 1),
+                                   "most": round(max(resident), 1)},
             "flat": late <= FLAT * early, "health": health["status"], "exit_code": code}
 
 
@@ -210,9 +213,11 @@ def main() -> int:
         home, names = make_home(arguments.home or Path(folder) / "home", arguments.model, arguments.adapters)
         settings = config.load(None, [f"companion.model={arguments.model}"])
         found = campaign(home, settings, [*names, None], arguments.requests, arguments.clients, arguments.every, arguments.seed)
-    good = (found["answered"] == found["transcripts"] == arguments.requests and found["least_distinct_answers"] > 1 and found["flat"]
-            and found["exit_code"] == found["errors"] == found["wrong_answers"] == found["transcripts_with_a_wrong_stamp"] == 0)
-    print(json.dumps({"benchmark": "serving", "model": arguments.model, "good": good} | found | {"environment": environment.describe()}))
+    wrong = ("errors", "wrong_answers", "transcripts_with_a_wrong_stamp", "exit_code")
+    good = (found["answered"] == found["transcripts"] == arguments.requests and found["least_distinct_answers"] > 1
+            and found["flat"] and not any(found[name] for name in wrong))
+    print(json.dumps({"benchmark": "serving", "model": arguments.model, "good": good} | found
+                     | {"environment": environment.describe()}))
     return 0 if good else 1
 
 

@@ -233,8 +233,8 @@ class Serve(Section):
     wait: Duration = Field(120.0, description="how long a request waits for a running night to save its state and give way")
     record: bool = Field(True, description="keep conversations as transcripts for the next night")
     system_messages: Literal["ignore", "follow", "refuse"] = Field(
-        "ignore", description="a client's own system message: `ignore` answers under the companion's, as it was trained; `follow` "
-        "answers under the client's and keeps nothing of it for the night; `refuse` says so")
+        "ignore", description="a client's own system message: `ignore` answers under the companion's, as it was trained; "
+        "`follow` answers under the client's and keeps nothing of it for the night; `refuse` says so")
 
 
 class Config(BaseModel):

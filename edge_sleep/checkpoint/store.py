@@ -191,7 +191,7 @@ def ends_untold(home: Home, adapter_id: str | None) -> bool:
 
 
 def remembered(home: Home) -> dict | None:
-    """What latest.json says was current, as a pointer: for a reader whose current.json is damaged. None where it does not stand."""
+    """What latest.json says was current, as a pointer, for who has a damaged current.json; None where it does not stand."""
     mark = marks.read(home.latest) if home.latest.is_file() else None
     known = read_json(home.base, "base record") if home.base.is_file() else None
     if known is None or marks.wrong(home, mark, manifest.readable(home)) is not None:

@@ -84,7 +84,7 @@ class Engine:
         self._thread = Thread(target=self._work, name="edge-sleep-engine", daemon=True)
 
     def start(self) -> None:
-        """Load at once, so that what cannot be served is known now; a night that runs is left to run. Raises as `load_current`."""
+        """Load at once, so that what cannot be served is known now; but let a running night run. Raises as `load_current`."""
         self._thread.start()
         self._warm.result()
 

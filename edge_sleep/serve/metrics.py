@@ -22,7 +22,8 @@ class Metrics:
         self.requests = of(Counter, "requests", "requests by path and HTTP status", ("path", "status"))
         self.tokens = of(Counter, "tokens", "tokens read and made", ("kind",))
         self.answer_seconds = of(Histogram, "answer_seconds", "from the beginning of an answer to its end", buckets=_SECONDS)
-        self.first_seconds = of(Histogram, "first_token_seconds", "from the beginning of an answer to its first token", buckets=_SECONDS)
+        self.first_seconds = of(Histogram, "first_token_seconds", "from the beginning of an answer to its first token",
+                                buckets=_SECONDS)
         self.waited_seconds = of(Histogram, "waited_seconds", "from a request to the beginning of its answer", buckets=_SECONDS)
         self.load_seconds = of(Histogram, "load_seconds", "to load base and adapter", buckets=_SECONDS)
         self.swaps = of(Counter, "swaps", "times that other weights answered from then on, the base staying loaded")

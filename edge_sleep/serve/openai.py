@@ -23,8 +23,8 @@ from edge_sleep.serve.session import Answer
 MODEL = "companion"
 _ADAPTER = re.compile(r"[0-9a-f]{16}")
 _FINISH = {"stop": "stop", "stop_sequence": "stop"}        # every other end is OpenAI's `length`
-_NOT_DONE = ("tools", "functions", "tool_choice", "function_call", "logprobs", "top_logprobs", "logit_bias", "audio", "prediction",
-             "presence_penalty", "frequency_penalty", "web_search_options")
+_NOT_DONE = ("tools", "functions", "tool_choice", "function_call", "logprobs", "top_logprobs", "logit_bias", "audio",
+             "prediction", "presence_penalty", "frequency_penalty", "web_search_options")
 
 
 class Refused(Exception):
@@ -37,7 +37,9 @@ class Refused(Exception):
     def document(self) -> dict[str, Any]:
         kind = "server_error" if self.status >= 500 else "rate_limit_error" if self.status == 429 else \
             "authentication_error" if self.status in (401, 403) else "invalid_request_error"
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        # What a client sent may be quoted in it, lone surrogates included, which no JSON document in UTF-8 can hold.
+        message = self.message.encode("utf-8", "replace").decode()
+        return {"error": {"message": message, "type": kind, "param": self.param, "code": self.code}}
 
 
 class _Said(BaseModel):
@@ -90,11 +92,13 @@ def parse(body: bytes, settings: Serve) -> Asked:
         place = ".".join(map(str, first["loc"]))
         raise Refused(400, f"{place or 'the body'}: {first['msg']}", "invalid_value", place or None) from None
     if given.model != MODEL and not _ADAPTER.fullmatch(given.model):
-        raise Refused(404, f"no model is called {given.model}: ask for `{MODEL}`, or for an adapter by its id", "model_not_found", "model")
+        raise Refused(404, f"no model is called {given.model:.80}: ask for `{MODEL}`, or for an adapter by its id",
+                      "model_not_found", "model")
     extra = given.model_extra or {}
     for name in _NOT_DONE:
         if extra.get(name) not in (None, False, 0, 0.0, [], {}, "none", "auto"):
-            raise Refused(400, f"{name} is not supported: this companion speaks, and does nothing else", "unsupported_parameter", name)
+            raise Refused(400, f"{name} is not supported: this companion speaks, and does nothing else",
+                          "unsupported_parameter", name)
     if given.response_format is not None and given.response_format.get("type") != "text":
         raise Refused(400, "response_format can only be text", "unsupported_parameter", "response_format")
     stops = [given.stop] if isinstance(given.stop, str) else given.stop or []

@@ -76,7 +76,7 @@ class Runtime(Protocol):
 def choose(asked: str) -> tuple[str, str]:
     """(name of the runtime, why this one)."""
     if asked == "auto":
-        return "transformers", "the 4-bit base with its adapter, which is what was judged; no other runtime has been measured here"
+        return "transformers", "the 4-bit base with its adapter, which is what was judged; no other was measured here"
     return asked, "as configured (serve.runtime)"
 
 

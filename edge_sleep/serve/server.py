@@ -45,8 +45,8 @@ def run(home: Home, config: Config, tell: Callable[[str], None]) -> dict[str, An
             if token is not None:
                 tell(f"asks for the token in {home.keys / access.TOKEN}")
             server = uvicorn.Server(uvicorn.Config(
-                api.app(engine, access.Access(token), metrics, settings, tell), loop="asyncio", http="h11", ws="none", lifespan="off",
-                log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS,
+                api.app(engine, access.Access(token), metrics, settings, tell), loop="asyncio", http="h11", ws="none",
+                lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS,
                 limit_concurrency=settings.queue + _HEADERS_AT_ONCE))
             if signals.received is None:
                 server.run(sockets=[listener])

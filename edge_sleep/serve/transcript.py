@@ -17,7 +17,7 @@ class Transcript:
     """One conversation. Every file holds one stamp: when other weights answer, the conversation goes on in a new file.
 
     context: what was said before by whom this home cannot vouch for; it is written as context, which teaches nothing.
-    A file that somebody else changed, as `forget` does, is left as it is: the conversation goes on in a new one, without its past.
+    A file that somebody else changed, as `forget` does, stays as it is: the conversation goes on in a new one, without its past.
     """
 
     def __init__(self, folder: Path, companion: str, clock: Clock, kind: str = "chat", context: Sequence[Message] = ()):

@@ -18,7 +18,8 @@ def _silent(_: str) -> None:
 
 
 @contextmanager
-def conversation(home: Home, what: str, wait_seconds: float = WAIT_SECONDS, tell: Callable[[str], None] = _silent) -> Iterator[float]:
+def conversation(home: Home, what: str, wait_seconds: float = WAIT_SECONDS,
+                 tell: Callable[[str], None] = _silent) -> Iterator[float]:
     """Hold the session lock in this process; yields how long a night took to give way. Busy: exit 17."""
     with lock.hold(home.session_lock, what):
         yield wait_for_night(home, wait_seconds, tell)

@@ -42,8 +42,8 @@ def test_a_correction_is_learned_and_the_answer_is_not(chatting, home: Home) -> 
         assert items[ANSWER] == ("quarantined", "corrected", PROMPT)
         [stamped] = [session for session in buffer.sessions() if session["stamp"]]
         assert stamped["stamp"] == ran.document["edge_sleep"]
-        from edge_sleep.data.ingest import ingest
         from edge_sleep.config import Config
+        from edge_sleep.data.ingest import ingest
         config = Config()
         found = ingest([home.sessions], buffer, companion=config.companion, quality=config.quality, salience=config.salience)
         assert found["duplicates"] == 1 and found["new"] == 1, "the night reads the whole conversation, and nothing twice"

@@ -8,11 +8,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from edge_sleep import config
+from edge_sleep.errors import UsageError
 from edge_sleep.serve import api
 from edge_sleep.serve.access import Access, is_loopback, token_of
 from edge_sleep.serve.engine import Engine
 from edge_sleep.serve.metrics import Metrics
-from edge_sleep.errors import UsageError
 from edge_sleep.system.home import Home
 
 HELLO = {"model": "companion", "messages": [{"role": "user", "content": "hello"}]}
@@ -84,7 +84,7 @@ def test_what_a_request_may_say(served: Served, more: dict, text: str, finish: s
 
 
 @pytest.mark.parametrize("more, status, param", [
-    ({"model": "gpt-4o"}, 404, "model"), ({"model": "0123456789abcdef"}, 404, "model"), ({"messages": []}, 400, "messages"),
+    ({"model": "gpt-4o"}, 404, "model"), ({"model": "\ud800" * 200}, 404, "model"), ({"model": "0123456789abcdef"}, 404, "model"), ({"messages": []}, 400, "messages"),
     ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "messages"), ({"messages": [{"role": "user", "content": " "}]}, 400, "messages"),
     ({"messages": [{"role": "tool", "content": "x"}]}, 400, "messages.0.role"), ({"messages": "hello"}, 400, "messages"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, 400, "messages.0.content"),
@@ -101,7 +101,8 @@ def test_what_is_not_done_is_refused_by_name(served: Served, more: dict, status:
     assert error["type"] == "invalid_request_error" and error["code"] and error["message"] and not served.kept
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[" * 100_000, b"null", b"\xff\xfe", b'"x"'])
+@pytest.mark.parametrize("body", [b"", b"{", b"[" * 100_000, b"null", b"\xff\xfe", b'"x"', b'{"model": "companion", "messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
+                                  b'{"model": "companion", "messages": [{"role": "user", "content": "x"}], "x": Infinity, "max_tokens": 1e400}'])
 def test_a_body_that_is_no_request(served: Served, body: bytes) -> None:
     response = served().post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400 and response.json()["error"]["type"] == "invalid_request_error"
