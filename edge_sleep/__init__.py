@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge_sleep.data.experience import Experience
+    from edge_sleep.serve.session import Session
 
 __version__ = "0.1.0"
 
@@ -43,3 +44,18 @@ def teach(home: Any, question: str | None, answer: str, instead_of: str | None =
     """
     from edge_sleep.integrations.conversation import teach as teach_now
     return teach_now(home, question, answer, instead_of)
+
+
+def load_current(home: Any = None, *, sets: Any = (), take_device: bool = True, wait_seconds: float = 120.0) -> Session:
+    """The companion as it is this morning: what current.json names, verified, on its base.
+
+    home: the companion's folder (None: EDGE_SLEEP_HOME). sets: `section.key=value` settings. The session answers
+    (`generate`, `stream`, `answer`), says which weights do (`identity`), follows a new adapter (`refresh`), and keeps
+    stamped transcripts (`transcript`). What does not verify is not loaded: the last good one answers, and
+    `problems` says why. Until `close` it has the device, and a night gives way; take_device=False leaves that to the caller.
+
+    Raises UsageError for a home without a base, IntegrityError where the base is not what it was, Busy where another
+    conversation has the device or a night does not give way within wait_seconds.
+    """
+    from edge_sleep.serve.current import load_current as load_now
+    return load_now(home, sets, take_device, wait_seconds)

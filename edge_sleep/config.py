@@ -225,6 +225,26 @@ class Retention(Section):
     nights: int = Field(90, ge=0, description="newest nights that keep their logs and pages; of older ones the record stays")
 
 
+class Serve(Section):
+    runtime: Literal["auto", "transformers"] = Field("auto", description="what runs the model; auto takes what was measured best "
+                                                     "among those that pass fidelity")
+    host: str = Field("127.0.0.1", description="address that `serve` listens on; any but a loopback one requires the token")
+    port: int = Field(8327, ge=0, le=65535, description="port that `serve` listens on; 0 takes a free one and says which")
+    token: Literal["auto", "always"] = Field("auto", description="`auto` requires the token of keys/serve.token off the loopback "
+                                             "only; `always` does everywhere")
+    max_new_tokens: int = Field(200, ge=1, description="longest answer, in tokens; what a request asks beyond is cut to it")
+    answer_time: Duration = Field(120.0, description="longest time an answer may take; then it ends as it stands")
+    max_request_bytes: int = Field(256 * 1024, ge=1024, description="largest request body")
+    queue: int = Field(8, ge=1, description="requests that may wait for their turn; more are told to come back")
+    idle: Duration = Field(120.0, description="after so long without a request the device and the model's memory are given back, "
+                           "so that a night can run; the next request takes them again")
+    wait: Duration = Field(120.0, description="how long a request waits for a running night to save its state and give way")
+    record: bool = Field(True, description="keep conversations as transcripts for the next night")
+    system_messages: Literal["ignore", "follow", "refuse"] = Field(
+        "ignore", description="a client's own system message: `ignore` answers under the companion's, as it was trained; "
+        "`follow` answers under the client's and keeps nothing of it for the night; `refuse` says so")
+
+
 class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -240,6 +260,7 @@ class Config(BaseModel):
     power: Power = Power()
     gate: Gate = Gate()
     retention: Retention = Retention()
+    serve: Serve = Serve()
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

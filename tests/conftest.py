@@ -39,3 +39,24 @@ def micro_home(_one_micro_night: MicroHome, tmp_path: Path) -> MicroHome:
     root = tmp_path / "home"
     shutil.copytree(_one_micro_night.root, root)
     return MicroHome(root, _one_micro_night.model, _one_micro_night.sessions, _one_micro_night.record)
+
+
+@pytest.fixture
+def parrot(monkeypatch: pytest.MonkeyPatch):
+    """Sessions load a parrot instead of a model: any home, no torch. Asked to `stop` it is interrupted."""
+    from edge_sleep.cli import context
+    from edge_sleep.config import load
+    from edge_sleep.model.base import Base, BaseSource
+    from edge_sleep.serve import runtime, session
+    from tests.serve.parrot import Parrot
+
+    def before(asked: str) -> None:
+        if asked == "stop":
+            raise KeyboardInterrupt
+
+    bird = Parrot(before)
+    monkeypatch.setattr(session, "base_of", lambda home, _: Base(BaseSource("parrot", home.root), "b" * 64, "float32"))
+    monkeypatch.setattr(session.detect, "choose", lambda *_: None)
+    monkeypatch.setattr(runtime, "load", lambda *_: bird)
+    monkeypatch.setattr(context, "configure", lambda home, common, **_: load(None, common.sets))
+    return bird

@@ -91,6 +91,26 @@ def problems(folder: Path) -> list[str]:
     return found
 
 
+def contents(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """(manifest, the bytes of every file it lists), read once: what was hashed is what the caller has in its hands.
+
+    Raises IntegrityError naming the first file that is not what was promised.
+    """
+    document = read(folder)
+    files = {}
+    for name, promised in document["files"].items():
+        try:
+            content = (folder / name).read_bytes()
+        except FileNotFoundError:
+            raise IntegrityError(f"adapter {folder.name}: {name} is missing") from None
+        if len(content) != promised["bytes"]:
+            raise IntegrityError(f"adapter {folder.name}: {name} has {len(content)} bytes, not {promised['bytes']}")
+        if hashlib.sha256(content).hexdigest() != promised["sha256"]:
+            raise IntegrityError(f"adapter {folder.name}: {name} does not match its sha256: a byte changed")
+        files[name] = content
+    return document, files
+
+
 def publish(staged: Path, final: Path, effect: dict) -> None:
     """Complete the staged manifest with what the judge measured, and give the folder its final name."""
     document = read(staged)

@@ -5,6 +5,7 @@ latest.json and daily/ are derived from it and rebuilt at every start (marks.py)
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 from edge_sleep.checkpoint import lineage as family
@@ -157,23 +158,47 @@ def lineage(home: Home, adapter_id: str | None) -> list[str]:
 
 def last_good(home: Home) -> tuple[str | None, list[str]]:
     """The newest adapter on the current lineage that is whole (None: the base), and what was wrong before it."""
-    found: list[str] = []
     pointer = current(home)
-    if pointer is None or pointer["adapter"] is None:
-        return None, found
-    adapter_id: str | None = pointer["adapter"]["id"]
-    seen: set[str] = set()
-    while adapter_id is not None and adapter_id not in seen:
-        seen.add(adapter_id)
-        wrong = _wrong(home, adapter_id, pointer)
+    found: list[str] = []
+    for adapter_id, wrong in descent(home, pointer) if pointer is not None else ():
         if not wrong:
             return adapter_id, found
         found += wrong
+    return None, found
+
+
+def descent(home: Home, pointer: dict) -> Iterator[tuple[str, list[str]]]:
+    """From the adapter that a pointer names back towards the base: each id, and why it is not to be loaded (nothing: whole)."""
+    adapter_id: str | None = pointer["adapter"]["id"] if pointer["adapter"] else None
+    seen: set[str] = set()
+    while adapter_id is not None and adapter_id not in seen:
+        seen.add(adapter_id)
+        yield adapter_id, _wrong(home, adapter_id, pointer)
         try:
             adapter_id = family.parent_of(home, adapter_id)
         except IntegrityError:
-            return None, found
-    return None, found
+            return
+
+
+def ends_untold(home: Home, adapter_id: str | None) -> bool:
+    """Whether a `descent` that ended with this adapter ended there because neither manifest nor record tells its parent."""
+    try:
+        if adapter_id is not None:
+            family.parent_of(home, adapter_id)
+    except IntegrityError:
+        return True
+    return False
+
+
+def remembered(home: Home) -> dict | None:
+    """What latest.json says was current, as a pointer, for who has a damaged current.json; None where it does not stand."""
+    mark = marks.read(home.latest) if home.latest.is_file() else None
+    known = read_json(home.base, "base record") if home.base.is_file() else None
+    if known is None or marks.wrong(home, mark, manifest.readable(home)) is not None:
+        return None
+    return {"format": FORMAT, "base": {key: known[key] for key in ("source", "sha256")}, "adapter": mark["adapter"],
+            "chat_template_sha256": None, "system_prompt_sha256": None, "exports": {}, "night": mark["night"],
+            "promoted_at": mark["promoted_at"]}
 
 
 def _wrong(home: Home, adapter_id: str, pointer: dict) -> list[str]:

@@ -29,6 +29,7 @@ from edge_sleep.cli import (
     report,
     restore,
     rollback,
+    serve,
     session,
     status,
     teach,
@@ -60,7 +61,7 @@ def root(version: Annotated[bool, typer.Option("--version", callback=_version, i
 
 
 for _module in (night, ingest, teach, plan, status, current, verify, report, rollback, prune, backup, restore, forget,
-                chat, doctor):
+                chat, serve, doctor):
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name)(_module.command)
 app.add_typer(experiences.app, name="experiences")

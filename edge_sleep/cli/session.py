@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import typer
 
 import edge_sleep
-from edge_sleep.cli import device_turn, output
+from edge_sleep.cli import output
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
 from edge_sleep.errors import Busy, Exit, UsageError
-from edge_sleep.system import lock
+from edge_sleep.system import lock, turn
 from edge_sleep.system.files import read_json, write_json
 from edge_sleep.system.home import Home
 
@@ -49,13 +49,13 @@ def begin(
         raise UsageError(f"--wait {error}") from None
     place = Common.of(home, profile, sets, as_json).open_home()
     if run:
-        with device_turn.conversation(place, f"a conversation ({run[0]})", wait_seconds) as waited:
+        with turn.conversation(place, f"a conversation ({run[0]})", wait_seconds, output.say) as waited:
             code = _run(run, as_json)
         output.answer({"command": run, "exit_code": code, "waited_seconds": waited}, "", True) if as_json else None
         raise typer.Exit(code)
     pid = start_holder(place)
     try:
-        waited = device_turn.wait_for_night(place, wait_seconds)
+        waited = turn.wait_for_night(place, wait_seconds, output.say)
     except BaseException:
         stop_holder(place)
         raise

@@ -22,6 +22,7 @@ from edge_sleep.data.quality import (
     collapsed,
     inverted,
     only_asks,
+    told_cut,
     trim,
 )
 from edge_sleep.data.redact import KINDS
@@ -70,7 +71,8 @@ def decide(exchange: Exchange, buffer: Buffer, scorer: Scorer, quality: Settings
     finding = assess(exchange, buffer.memory, quality)
     if finding is None and of_session is not None and only_asks(exchange.response):
         finding = of_session
-    response, trimmed = trim(exchange.response) if quality.enabled and finding is None else (exchange.response, False)
+    told = told_cut(exchange)
+    response, trimmed = trim(exchange.response, told) if quality.enabled and finding is None else (exchange.response, told)
     if finding is not None:
         return Row(exchange, response, salience, "quarantined", finding.reason.value, finding.evidence)
     if low := too_low(salience["total"], keep):

@@ -27,7 +27,8 @@ _STRUCTURAL = {"assistant": "assistant", "gpt": "assistant", "chatgpt": "assista
 _BUBBLES = {"assistant", "bot", "model"}   # styles that chat logs give to whoever answers
 _TEXT_KEYS = ("text", "content", "value", "message")
 MODEL_KEYS = ("model", "model_name", "model_used", "model_size")   # where a document names who answered
-_LABELS = ("evaluation", "success", "overall_quality", "type", "expected", "classification")
+_LABELS = ("evaluation", "success", "overall_quality", "type", "expected", "classification", "finish_reason")
+_CONTEXT = "context"                      # a message so marked was said elsewhere: it is context, and teaches nothing
 
 
 @dataclass(frozen=True)
@@ -136,17 +137,23 @@ def _labels(item: dict) -> dict:
         if isinstance(source, dict):
             labels.update({key: source[key] for key in _LABELS
                            if isinstance(source.get(key), (str, bool, int, float))})
+    if item.get(_CONTEXT) is True:
+        labels[_CONTEXT] = True
     return labels
 
 
 def chain(turns: list[tuple[str, str, str | None, dict]], keep_context: bool) -> list[Exchange]:
-    """Exchanges of (prompt, response, at, labels) in order, with what went before and what came next."""
+    """Exchanges of (prompt, response, at, labels) in order, with what went before and what came next.
+
+    Turns labelled as context go before the others and make no exchange.
+    """
     exchanges: list[Exchange] = []
     said: list[Message] = []
     for number, (prompt, response, at, labels) in enumerate(turns):
         if keep_context and number + 1 < len(turns):
             labels = {**labels, "followed_by": turns[number + 1][0][:FOLLOWED_BY_CHARACTERS]}
-        exchanges.append(Exchange(prompt, response, number + 1, tuple(said[-CONTEXT_MESSAGES:]), at, labels))
+        if not labels.pop(_CONTEXT, False):
+            exchanges.append(Exchange(prompt, response, number + 1, tuple(said[-CONTEXT_MESSAGES:]), at, labels))
         if keep_context:
             said += [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
     return exchanges

@@ -19,10 +19,15 @@ BASE = "base"
 
 
 def answers_by_adapter(buffer: Buffer) -> dict[str, tuple[int, int]]:
-    """adapter (or "base") -> (answers that broke, all answers) of the sessions that are stamped with it."""
+    """adapter (or "base") -> (answers that broke, all answers) of the sessions that are stamped with it.
+
+    An answer that a limit cut is none that broke: who asked for sixteen tokens got them.
+    """
     found: dict[str, list[int]] = {}
     for adapter, status, reason, number in buffer.rows(
-            f"""SELECT COALESCE(json_extract(s.stamp, '$.adapter'), '{BASE}'), e.status, e.reason, COUNT(*)
+            f"""SELECT COALESCE(json_extract(s.stamp, '$.adapter'), '{BASE}'), e.status,
+                CASE WHEN e.reason = '{QuarantineReason.TRUNCATED.value}'
+                AND json_extract(e.labels, '$.finish_reason') IS NOT NULL THEN NULL ELSE e.reason END, COUNT(*)
                 FROM experiences e JOIN sessions s ON s.id = e.session
                 WHERE s.stamp != '{{}}' AND json_extract(s.stamp, '$.base') IS NOT NULL GROUP BY 1, 2, 3"""):
         counts = found.setdefault(str(adapter), [0, 0])

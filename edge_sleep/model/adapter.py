@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sleep.config import Lora
 from edge_sleep.device.shortage import out_of_memory
 from edge_sleep.errors import IntegrityError, ModelError
-from edge_sleep.system.files import canonical_json, read_json, write_bytes
+from edge_sleep.system.files import canonical_json, write_bytes
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -63,29 +64,72 @@ def attach_saved(model: PreTrainedModel, folder: Path, *, trainable: bool, name:
                              "`edge-sleep rollback` makes an earlier one current") from error
 
 
+def attach_bytes(model: Any, name: str, files: Mapping[str, bytes]) -> PeftModel:
+    """The adapter whose files are in memory, on a base or beside the adapters of a PeftModel, active under `name`, frozen.
+
+    What was hashed is what is loaded: nothing is read from the disk again. Raises IntegrityError where it does not parse, is
+    not finite, or is not exactly the tensors that its configuration makes on this base; the model is then as it was.
+    """
+    from peft import PeftConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+
+    config, tensors = parsed(name, files)
+    try:
+        settings = PeftConfig.from_peft_type(**(config | {"inference_mode": True}))
+        # A PeftModel writes into the configuration and the modules it is given; a failure below takes both back.
+        worn = model if isinstance(model, PeftModel) else PeftModel(model, settings, adapter_name=name)
+        try:
+            if worn is model:
+                worn.add_adapter(name, settings)
+            wanted = get_peft_model_state_dict(worn, adapter_name=name)
+            if odd := sorted(set(wanted) ^ set(tensors)):
+                raise ValueError(f"{odd[0]} is {'missing' if odd[0] in wanted else 'not of this base'}")
+            set_peft_model_state_dict(worn, tensors, adapter_name=name)
+            worn.set_adapter(name)
+            worn.requires_grad_(False)              # set_adapter makes the active one trainable
+        except BaseException:
+            worn.delete_adapter(name) if worn is model else worn.unload()
+            raise
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        if out_of_memory(error):
+            raise
+        raise IntegrityError(f"adapter {name} does not fit this base: {str(error).strip().splitlines()[-1].strip()}",
+                             "`edge-sleep rollback` makes an earlier one current") from error
+    return worn.eval()
+
+
 def check(folder: Path) -> dict[str, Any]:
     """Read the adapter's tensors and config without a model.
 
     Returns the tensors by name. Raises IntegrityError where a file is missing, does not parse, or
     holds a value that is not finite.
     """
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            _missing(folder, name)
+    return parsed(folder.name, {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)})[1]
+
+
+def parsed(name: str, files: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(configuration, tensors by name) of an adapter's two files. Raises IntegrityError, as `check`."""
     import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    read_json(folder / CONFIG, "adapter config") if (folder / CONFIG).is_file() else _missing(folder, CONFIG)
-    if not (folder / WEIGHTS).is_file():
-        _missing(folder, WEIGHTS)
+    do = "`edge-sleep rollback` makes an earlier one current"
     try:
-        tensors = load_file(folder / WEIGHTS)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise IntegrityError(f"adapter {folder.name}: {WEIGHTS} is damaged: {error}",
-                             "`edge-sleep rollback` makes an earlier one current") from error
-    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+        config = json.loads(files[CONFIG])
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise IntegrityError(f"adapter config of {name} is not readable JSON: {error}", do) from error
+    if not isinstance(config, dict):
+        raise IntegrityError(f"adapter config of {name} is not a configuration", do)
+    try:
+        tensors = load(files[WEIGHTS])
+    except (SafetensorError, ValueError) as error:
+        raise IntegrityError(f"adapter {name}: {WEIGHTS} is damaged: {error}", do) from error
+    broken = [tensor for tensor, value in tensors.items() if not torch.isfinite(value).all()]
     if broken:
-        raise IntegrityError(f"adapter {folder.name} holds values that are not finite: {broken[0]}",
-                             "`edge-sleep rollback` makes an earlier one current")
-    return tensors
+        raise IntegrityError(f"adapter {name} holds values that are not finite: {broken[0]}", do)
+    return config, tensors
 
 
 def _missing(folder: Path, name: str) -> None:
@@ -113,11 +157,20 @@ def save(model: PeftModel, folder: Path, base_source: str) -> None:
 
 
 def content_id(folder: Path, base_sha256: str) -> str:
+    """The id of what a folder holds, on that base."""
+    check(folder)
+    return content_id_of({name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}, folder.name, base_sha256)
+
+
+def content_id_of(files: Mapping[str, bytes], name: str, base_sha256: str) -> str:
     """First 16 hex of sha256 over the tensors (name, dtype, shape, bytes), the canonical config and the base."""
+    import torch
+
+    config, tensors = parsed(name, files)
     digest = hashlib.sha256()
-    for name, tensor in sorted(check(folder).items()):
-        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    digest.update(canonical_json(json.loads((folder / CONFIG).read_bytes())))
+    for tensor_name, tensor in sorted(tensors.items()):
+        digest.update(f"{tensor_name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    digest.update(canonical_json(config))
     digest.update(base_sha256.encode())
     return digest.hexdigest()[:16]

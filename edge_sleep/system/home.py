@@ -37,6 +37,7 @@ class Home:
     exports = property(lambda self: self.root / "exports")
     power_intent = property(lambda self: self.root / "state" / "power-intent.json")
     cache = property(lambda self: self.root / "cache")
+    keys = property(lambda self: self.root / "keys")
 
     def adapter(self, adapter_id: str) -> Path:
         return self.adapters / adapter_id

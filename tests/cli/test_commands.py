@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_sleep.cli import chat
 from edge_sleep.system import lock
 from edge_sleep.system.home import Home
 from tests import micro
@@ -202,30 +201,7 @@ def test_chat_writes_what_ingest_reads(cli, micro_home, monkeypatch: pytest.Monk
     assert found["files"]["read"] == 1 and found["exchanges"] == 2
 
 
-class Parrot:
-    identity = {"base": "b", "adapter": None}
-    problems = ()
-
-    def __init__(self) -> None:
-        self.lock: dict | None = None
-
-    def answer(self, messages: list[dict], on_text) -> str:
-        if messages[-1]["content"] == "stop":
-            raise KeyboardInterrupt
-        on_text("I heard ")
-        on_text(messages[-1]["content"])
-        return f"I heard {messages[-1]['content']}"
-
-    def close(self) -> None:
-        pass
-
-
-def test_what_was_said_before_an_interruption_is_kept(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge_sleep.cli import context
-    from edge_sleep.config import Config
-    from edge_sleep.serve import session
-    monkeypatch.setattr(session, "load_current", lambda home, config: Parrot())
-    monkeypatch.setattr(context, "configure", lambda *_, **__: Config())
+def test_what_was_said_before_an_interruption_is_kept(cli, parrot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("hello there\nstop\n"))
     ran = cli("chat", "--home", tmp_path / "home")
     assert ran.code == 130 and "I heard hello there" in ran.out
@@ -240,9 +216,3 @@ def test_two_conversations_at_once(cli, tmp_path: Path, monkeypatch: pytest.Monk
     home = Home(tmp_path / "home").make()
     with lock.hold(home.session_lock, "a conversation (chat)"):
         assert cli("chat", "--home", home.root).code == 17
-
-
-def test_an_unheard_conversation_leaves_no_file(tmp_path: Path) -> None:
-    from edge_sleep.system.clock import ManualClock
-    transcript = chat.Transcript(tmp_path, {}, "SAGE", ManualClock())
-    assert transcript.exchanges == 0 and not list(tmp_path.iterdir())

@@ -15,14 +15,26 @@ _LIST_LINES = 4
 _CUT_FROM = 20                            # words; a shorter answer without a full stop is terse, not cut
 
 
+# How a transcript says that an answer did not end by itself (OpenAI's word for a token limit, and the server's own).
+_TOLD = {"length", "stop_sequence", "time"}
+
+
+def told_cut(exchange: Exchange) -> bool:
+    """Whether the transcript itself says that the answer was cut."""
+    return exchange.labels.get("finish_reason") in _TOLD
+
+
 def is_cut(response: str) -> bool:
     """Whether a long answer stops inside a sentence (a token limit did it)."""
     return not _WHOLE.search(response.rstrip()[-_TAIL:]) and len(words(response)) >= _CUT_FROM
 
 
-def trim(response: str) -> tuple[str, bool]:
-    """(text, trimmed): a cut answer ends at its last whole sentence or list line; empty when there is none."""
-    if not is_cut(response):
+def trim(response: str, told: bool = False) -> tuple[str, bool]:
+    """(text, trimmed): a cut answer ends at its last whole sentence or list line; empty when there is none.
+
+    told: it is known to be cut, however it looks.
+    """
+    if not (told or is_cut(response)):
         return response, False
     for found in reversed(list(_END.finditer(response))):
         whole = response[:found.end()].rstrip()
@@ -37,6 +49,7 @@ def trim(response: str) -> tuple[str, bool]:
 
 
 def truncated(exchange: Exchange) -> Finding | None:
-    if is_cut(exchange.response) and not trim(exchange.response)[0]:
+    told = told_cut(exchange)
+    if (told or is_cut(exchange.response)) and not trim(exchange.response, told)[0]:
         return Finding(QuarantineReason.TRUNCATED, f"cut with no whole sentence: {quote(exchange.response)}")
     return None

@@ -1,11 +1,10 @@
-"""A conversation takes the device: the session lock, then patience until a running night is gone."""
+"""A conversation's turn on the device: the session lock, then patience until a running night is gone."""
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from edge_sleep.cli import output
 from edge_sleep.errors import Busy
 from edge_sleep.system import lock
 from edge_sleep.system.home import Home
@@ -14,24 +13,30 @@ WAIT_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 
 
+def _silent(_: str) -> None:
+    pass
+
+
 @contextmanager
-def conversation(home: Home, what: str, wait_seconds: float = WAIT_SECONDS) -> Iterator[float]:
+def conversation(home: Home, what: str, wait_seconds: float = WAIT_SECONDS,
+                 tell: Callable[[str], None] = _silent) -> Iterator[float]:
     """Hold the session lock in this process; yields how long a night took to give way. Busy: exit 17."""
     with lock.hold(home.session_lock, what):
-        yield wait_for_night(home, wait_seconds)
+        yield wait_for_night(home, wait_seconds, tell)
 
 
-def wait_for_night(home: Home, wait_seconds: float, pause: Callable[[float], None] = time.sleep) -> float:
-    """Seconds until no night ran; raises Busy where one is still there after wait_seconds."""
+def wait_for_night(home: Home, wait_seconds: float, tell: Callable[[str], None] = _silent,
+                   pause: Callable[[float], None] = time.sleep) -> float:
+    """Seconds until no night ran; raises Busy where one is still there after wait_seconds. tell: says once that it waits."""
     began = time.monotonic()
     told = False
     while (night := lock.holder(home.night_lock)) is not None:
         waited = time.monotonic() - began
         if waited >= wait_seconds:
             raise Busy(f"the night (pid {night.get('pid', 'unknown')}) did not give way within {wait_seconds:.0f} s",
-                       "give it longer with --wait, or end it; it saves its state first")
+                       "give it longer (--wait, serve.wait), or end it; it saves its state first")
         if not told:
-            output.say("a night is running; it saves its state and gives way")
+            tell("a night is running; it saves its state and gives way")
             told = True
         pause(_POLL_SECONDS)
     return time.monotonic() - began

@@ -1,0 +1,88 @@
+"""What a session asks of whatever runs the model; one module beside this for each way to run it.
+
+A runtime knows tokens, an adapter and itself. Template, stop strings, what verifies and what is stamped are the session's,
+so that they are the same for all.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from edge_sleep.device.detect import Device
+from edge_sleep.errors import UsageError
+from edge_sleep.model.base import Base
+
+Finish = Literal["stop", "stop_sequence", "length", "time", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Worn:
+    """An adapter that was verified: its id, the sha256 of its weights, and its files as they were hashed."""
+
+    id: str
+    sha256: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to answer. Greedy unless a temperature is given: that is how the model was judged."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    seconds: float | None = None           # wall clock after which the answer ends as it stands
+
+
+class Runtime(Protocol):
+    """A loaded base that speaks under one adapter at a time. Used from one thread at a time."""
+
+    name: str
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    @property
+    def active(self) -> str | None:
+        """Id of the adapter that takes part in the next forward, read from the live model; None is the base itself."""
+
+    @property
+    def artefact_sha256(self) -> str | None:
+        """sha256 of the artefact that the active adapter was loaded from; None where the base speaks."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def context_length(self) -> int | None: ...
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end an answer."""
+
+    def wear(self, adapter: Worn | None) -> None:
+        """Speak under this adapter from now on, the base staying where it is. Raises IntegrityError, and then nothing changed."""
+
+    def generate(self, ids: list[int], options: Options, on_token: Callable[[int], bool]) -> None:
+        """Hand each new token to on_token until it says True, an end token came, or there are max_new_tokens."""
+
+    def close(self) -> None:
+        """Give the memory back."""
+
+
+def choose(asked: str) -> tuple[str, str]:
+    """(name of the runtime, why this one)."""
+    if asked == "auto":
+        return "transformers", "the 4-bit base with its adapter, which is what was judged; no other was measured here"
+    return asked, "as configured (serve.runtime)"
+
+
+def load(name: str, base: Base, device: Device) -> Runtime:
+    """The base in this runtime, without an adapter. Raises UsageError for a name that is none."""
+    if name == "transformers":
+        from edge_sleep.serve.transformers import Transformers
+        return Transformers(base, device)
+    raise UsageError(f"no runtime is called {name}", "`--set serve.runtime=auto`")
