@@ -1,9 +1,13 @@
-"""Wall time for people, monotonic time for budgets; both replaceable in tests."""
+"""Wall time for people, monotonic time for budgets, time since boot for what must outlast a suspend; replaceable in tests."""
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+
+BUILT_YEAR = 2026              # a clock before the year this was built began anew: a board without a battery boots in 1970
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock:
@@ -16,6 +20,17 @@ class Clock:
     def monotonic(self) -> float:
         """Seconds that never run backwards; meaningful only as differences."""
         return time.monotonic()
+
+    def since_boot(self) -> float:
+        """Seconds since this boot, suspends included; no clock setting moves it."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def boot(self) -> str:
+        """Which boot this is; empty where the kernel does not tell."""
+        try:
+            return _BOOT_ID.read_text().strip()
+        except OSError:
+            return ""
 
     def stamp(self) -> str:
         """ISO 8601 with offset, to the millisecond."""
@@ -35,6 +50,12 @@ class ManualClock(Clock):
 
     def monotonic(self) -> float:
         return self.seconds
+
+    def since_boot(self) -> float:
+        return self.seconds
+
+    def boot(self) -> str:
+        return "manual"
 
     def advance(self, seconds: float) -> None:
         self.seconds += seconds

@@ -11,10 +11,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from edge_sleep.device.doctor.check import GIB, Check
-from edge_sleep.system.clock import Clock
+from edge_sleep.system.clock import BUILT_YEAR, Clock
 
 _DISK_WARN_BYTES, _DISK_FAIL_BYTES = 2 * GIB, GIB // 8
-_OLDEST_YEAR = 2024
 _AHEAD = timedelta(days=1)                             # of a file whose date the clock has not reached
 _TIME_ERROR = 5                                        # adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES = 512                                     # more than struct timex has on any machine
@@ -53,7 +52,7 @@ def check_clock(clock: Clock, synchronised: bool | None = None, made_earlier: Se
     now = clock.now()
     found = now.isoformat(timespec="seconds")
     do = "set the clock (no battery, no network?): nights and checkpoints are named by it"
-    if now.year < _OLDEST_YEAR:
+    if now.year < BUILT_YEAR:
         return Check("clock", "warn", found, do)
     for file in made_earlier:
         made = _modified(file)
