@@ -6,7 +6,7 @@ at is told anew whenever the wall clock was set. Pure, but for `read` and `write
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone, tzinfo
@@ -27,7 +27,6 @@ _BESIDE = timedelta(hours=2)                       # a night this close to a win
 _DAY = timedelta(days=1)
 # Trying these again the same night would end the same way.
 _FINAL = {int(code) for code in (Exit.USAGE, Exit.DOES_NOT_FIT, Exit.MODEL, Exit.INTEGRITY)}
-_BROKEN = (Outcome.FAILED.value, Outcome.DOES_NOT_FIT.value, Outcome.INTEGRITY.value)
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,13 @@ class Refusal:
     """Why tonight's has not begun yet, as of the last look that mattered."""
 
     date: str
-    nothing: bool                                  # nothing to learn
-    reason: str
+    names: tuple[str, ...]                         # of the reasons against it
+    text: str
+
+    @property
+    def nothing(self) -> bool:
+        """Whether it had nothing to learn."""
+        return "experiences" in self.names
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,8 @@ class Book:
         if not again:
             return Standing(over=f"tonight's night was {(entry.outcome or 'begun').replace('_', ' ')}: {entry.reason}")
         if entry.attempts >= attempts:
-            return Standing(over=f"tonight's night was begun {entry.attempts} times ({entry.outcome or 'and killed'}): {entry.reason}")
+            told = f"tonight's night was begun {entry.attempts} times, at last it {entry.outcome or 'was killed'}"
+            return Standing(over=f"{told}: {entry.reason}" if entry.reason else told)
         # A kill tells nothing about the night; what it left is gone on with at once.
         wait = 0.0 if entry.outcome is None else max(0.0, pause - self._gap(entry))
         return Standing(going_on=f"{entry.outcome or 'killed'} at attempt {entry.attempts}, and is tried again", wait=wait)
@@ -165,21 +170,22 @@ class Book:
         """A night's record that was closed without this book's knowing: begun by hand, or its watcher was killed."""
         assert self.at is not None
         known = any((entry.record, entry.stamp) == (record["night"], record["ended"]) for entry in self.entries)
-        if known or record["ended"] is None or record["outcome"] == Outcome.NOTHING_TO_DO.value:
+        if known or record["ended"] is None:
             return self
         began, ended = (datetime.fromisoformat(record[key]).timestamp() for key in ("started", "ended"))
         # Its own clock may have been wrong; that it is over now is sure.
         ended = min(ended, self.at.wall) if _instant(ended).year >= BUILT_YEAR else self.at.wall
         began = min(began, ended) if _instant(began).year >= BUILT_YEAR else ended
         mine = next((entry for entry in self.entries if entry.record == record["night"]), None)
+        on = None if mine is None else mine.date
         if mine is None:
-            near = nearest_night(windows, zone, _instant(ended), _BESIDE) or nearest_night(windows, zone, _instant(began), _BESIDE)
-            mine = None if near is None else self.of(near.date)
-            on = None if near is None else near.date.isoformat()
+            either = (nearest_night(windows, zone, _instant(at), _BESIDE) for at in (ended, began))
+            near = next(filter(None, either), None)
+            mine, on = (None, None) if near is None else (self.of(near.date), near.date.isoformat())
             if mine is not None and mine.attempts and mine.outcome is not None:
                 mine, on = None, None              # that date has had its own: this one was by hand, and only keeps its distance
-        else:
-            on = mine.date
+        if mine is None and record["outcome"] == Outcome.NOTHING_TO_DO.value:
+            return self
         attempts = mine.attempts if mine is not None and mine.attempts else 1
         # What is known of is its end: that is what it stands for.
         return self._with(Entry(on, ended, self.lived, "", attempts, self.lived, record["outcome"], record["exit_code"],
@@ -187,14 +193,11 @@ class Book:
 
     def refuse(self, on: date, decision: Decision) -> Book:
         """Keep why tonight's has not begun; the minutes before dawn, when it is only too late, tell nothing."""
-        against = decision.against
-        if any(reason.name in ("phase", "time", "once") for reason in against):
+        names = tuple(reason.name for reason in decision.against)
+        known = self.refusal is not None and (self.refusal.date, self.refusal.names) == (on.isoformat(), names)
+        if known or set(names) & {"phase", "time", "once"}:
             return self
-        nothing = any(reason.name == "experiences" for reason in against)
-        names = "; ".join(reason.text for reason in against)
-        if self.refusal is not None and (self.refusal.date, self.refusal.nothing) == (on.isoformat(), nothing) and nothing:
-            return self
-        return replace(self, refusal=Refusal(on.isoformat(), nothing, names))
+        return replace(self, refusal=Refusal(on.isoformat(), names, str(decision)))
 
     def close(self, windows: Windows, zone: tzinfo) -> Book:
         """Name what became of the dates whose window has passed without a night."""
@@ -210,11 +213,11 @@ class Book:
         for window in (night(windows, zone, on) for on in reversed(passed)):
             if window.begins == window.ends:
                 continue
-            on = window.date.isoformat()
-            refusal = self.refusal if self.refusal is not None and self.refusal.date == on else None
+            named = window.date.isoformat()
+            refusal = self.refusal if self.refusal is not None and self.refusal.date == named else None
             outcome = Outcome.NOTHING_TO_DO.value if refusal is not None and refusal.nothing else MISSED
-            reason = refusal.reason if refusal is not None else "nobody looked: the board was off or asleep, or no watcher ran"
-            book = book._with(Entry(on, window.begins.timestamp(), book.lived, "", 0, None, outcome, None, reason), None)
+            reason = refusal.text if refusal is not None else "nobody looked: the board was off or asleep, or no watcher ran"
+            book = book._with(Entry(named, window.begins.timestamp(), book.lived, "", 0, None, outcome, None, reason), None)
         return book
 
     def dated(self) -> list[Entry]:
@@ -244,26 +247,6 @@ def _told_anew(entry: Entry, moment: Moment, lived: float, windows: Windows, zon
     return replace(entry, begun=begun, date=None if near is None else near.date.isoformat())
 
 
-def broken(entries: Iterable[Entry]) -> int:
-    """How many of the last nights in a row broke; dates without one are passed over."""
-    count = 0
-    for entry in reversed([entry for entry in entries if entry.attempts]):
-        if entry.outcome is not None and entry.outcome not in _BROKEN:
-            break
-        count += entry.outcome is not None
-    return count
-
-
-def idle(entries: Iterable[Entry]) -> int:
-    """How many of the last dates in a row had nothing to do."""
-    count = 0
-    for entry in reversed(list(entries)):
-        if entry.outcome != Outcome.NOTHING_TO_DO.value:
-            break
-        count += 1
-    return count
-
-
 def doubt(moment: Moment, synchronised: bool | None, settle: float) -> str | None:
     """Why the wall clock is not to be believed; None where it is.
 
@@ -282,9 +265,9 @@ def read(file: Path) -> tuple[Book, str | None]:
     try:
         document: dict[str, Any] = read_json(file, "book of nights")
         at, refusal = document["at"], document["refusal"]
+        refused = None if refusal is None else Refusal(refusal["date"], tuple(refusal["names"]), refusal["text"])
         return Book(None if at is None else Moment(**at), float(document["lived"]), document["opened"],
-                    tuple(Entry(**entry) for entry in document["entries"]),
-                    None if refusal is None else Refusal(**refusal), dict(document["told"])), None
+                    tuple(Entry(**entry) for entry in document["entries"]), refused, dict(document["told"])), None
     except FileNotFoundError:
         return Book(), None
     except (IntegrityError, LookupError, TypeError, ValueError) as error:

@@ -219,13 +219,15 @@ def _reasons(facts: Facts, rules: Rules) -> Iterator[Reason]:
     yield Reason("clock", facts.doubt is None, facts.doubt or "the clock is believed")
     yield Reason("phase", facts.phase.dark, f"it is {facts.phase.value.replace('_', ' ')}")
     if facts.phase.dark:
-        yield Reason("time", facts.left >= rules.least, f"{facts.left / 60:.0f} min until dawn, a night needs {rules.least / 60:.0f}")
+        yield Reason("time", facts.left >= rules.least,
+                     f"{facts.left / 60:.0f} min until dawn, a night needs {rules.least / 60:.0f}")
     yield Reason("once", facts.over is None, facts.over or facts.going_on or "tonight has had none")
     if facts.wait > 0:
         yield Reason("pause", False, f"it is tried again in {facts.wait / 60:.0f} min")
     if facts.going_on is None:
         enough = facts.new is not None and facts.new >= rules.min_new
-        yield Reason("experiences", enough, f"{facts.new or 0} new experiences, a night is worth it from {rules.min_new} on")
+        counted = "new experiences are counted at night only" if facts.new is None else f"{facts.new} new experiences"
+        yield Reason("experiences", enough, f"{counted}, a night is worth it from {rules.min_new} on")
         if facts.since_last is not None:
             yield Reason("apart", facts.since_last >= rules.apart,
                          f"{facts.since_last / 3600:.1f} h since the last night, at least {rules.apart / 3600:g}")

@@ -7,7 +7,18 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from edge_sleep.config import Config
 from edge_sleep.schedule import book as nights
 from edge_sleep.schedule.book import Book, Moment
-from edge_sleep.schedule.circadian import Decision, Facts, Night, Phase, Rules, Windows, nights_from, phase_at, should_train, zone_of
+from edge_sleep.schedule.circadian import (
+    Decision,
+    Facts,
+    Night,
+    Phase,
+    Rules,
+    Windows,
+    nights_from,
+    phase_at,
+    should_train,
+    zone_of,
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ class Look:
         return self.facts.left
 
     def next_begin(self, settings: Settings) -> datetime | None:
-        """The earliest instant at which the clock lets a night begin, whatever else stands against it; None while it is doubted."""
+        """The earliest instant at which the clock lets a night begin; None while it is doubted."""
         if self.doubt is not None or self.book.at is None:
             return None
         now = datetime.fromtimestamp(self.book.at.wall, timezone.utc)

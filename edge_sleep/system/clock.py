@@ -1,6 +1,7 @@
 """Wall time for people, monotonic time for budgets, time since boot for what must outlast a suspend; replaceable in tests."""
 from __future__ import annotations
 
+import ctypes
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,6 +9,8 @@ from pathlib import Path
 
 BUILT_YEAR = 2026              # a clock before the year this was built began anew: a board without a battery boots in 1970
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_TIME_ERROR = 5                # adjtimex(2): the clock is not synchronised
+_TIMEX_BYTES = 512             # more than struct timex has on any machine
 
 
 class Clock:
@@ -59,3 +62,12 @@ class ManualClock(Clock):
 
     def advance(self, seconds: float) -> None:
         self.seconds += seconds
+
+
+def clock_synchronised() -> bool | None:
+    """Whether a time server or the like steers the kernel's clock; None where it does not tell."""
+    try:
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != _TIME_ERROR
