@@ -22,8 +22,8 @@ FORMAT = 1
 MISSED = "missed"
 _KEPT = 21                                         # entries
 _CAUGHT_UP = 7                                     # dates looked back upon after a long absence
-_STEP_SECONDS = 300.0                              # a night keeps its date where the clock was only trimmed
-_BESIDE = timedelta(hours=2)                       # a night this close to a window counts for its date
+_TRIMMED_SECONDS = 1.0                             # below, a clock was not set
+_BESIDE = timedelta(hours=2)                       # a night this close to a window counts for its date: the clock was set since
 _DAY = timedelta(days=1)
 # Trying these again the same night would end the same way.
 _FINAL = {int(code) for code in (Exit.USAGE, Exit.DOES_NOT_FIT, Exit.MODEL, Exit.INTEGRITY)}
@@ -122,8 +122,7 @@ class Book:
     def _gap(self, entry: Entry) -> float:
         assert self.at is not None
         ended = entry.lived if entry.over is None else entry.over
-        lived = self.lived - ended
-        return lived if entry.boot == self.at.boot else max(lived, self.at.wall - entry.begun - (ended - entry.lived))
+        return max(self.lived - ended, self.at.wall - entry.begun - (ended - entry.lived))
 
     def standing(self, on: date, attempts: int, pause: float) -> Standing:
         """Whether the night of a date is still to begin, may be gone on with (after so many seconds), or is over.
@@ -234,15 +233,13 @@ def _instant(wall: float) -> datetime:
 
 
 def _told_anew(entry: Entry, moment: Moment, lived: float, windows: Windows, zone: tzinfo) -> Entry:
-    """When an entry began by the clock of this moment; its date follows where that clock was set by much."""
+    """When an entry began by the clock of this moment, and the date that makes it; both change only where that clock was set."""
     if not entry.attempts:
         return entry
     latest = moment.wall - (lived - entry.lived)
     begun = latest if entry.boot == moment.boot else min(entry.begun, latest)
-    if begun == entry.begun:
+    if abs(begun - entry.begun) < _TRIMMED_SECONDS:
         return entry
-    if abs(begun - entry.begun) <= _STEP_SECONDS:
-        return replace(entry, begun=begun)         # a trimmed clock does not move a night to another date
     near = nearest_night(windows, zone, _instant(begun), _BESIDE)
     return replace(entry, begun=begun, date=None if near is None else near.date.isoformat())
 

@@ -45,6 +45,9 @@ class Disturbances:
             board.kill_watcher()
         else:
             board.reboot(chance.uniform(20, 10 * MINUTE))
+        if name in ("battery", "stale", "reboot"):
+            board.true += chance.uniform(1, 60)                         # the watcher looks before any time server has answered
+            board.tick()
         if name in ("suspend", "battery", "stale", "reboot"):
             self.away.append((began, (board.sync_at or board.true) + 1))
 

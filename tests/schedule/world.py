@@ -98,5 +98,6 @@ def years(board: Board, end: float, chance: random.Random, disturb: Callable[[Bo
     while board.true < end:
         board.tick()
         disturb(board, chance)
-        dark = true_night(board, board.true, 2 * HOUR) is not None
-        board.true += chance.uniform(5, 25) * MINUTE if dark else chance.uniform(0.5, 2.5) * HOUR
+        near = true_night(board, board.true, 1 * HOUR)
+        idle = near is None or (board.runs and near.begins.timestamp() <= board.runs[-1].true)
+        board.true += chance.uniform(1, 2.9) * HOUR if idle else chance.uniform(10, 45) * MINUTE
