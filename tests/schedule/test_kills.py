@@ -21,7 +21,7 @@ from edge_sleep.system.home import Home
 
 STANDIN = Path(__file__).parent / "standin.py"
 TOP = Path(__file__).parents[2]
-DAY = 86400
+_STARTED: list[subprocess.Popen] = []
 
 
 def offset_to_night(day: int) -> float:
@@ -30,9 +30,19 @@ def offset_to_night(day: int) -> float:
     return (now.replace(hour=23, minute=0, second=0) - now + timedelta(days=day)).total_seconds()
 
 
+@pytest.fixture(autouse=True)
+def started():
+    """Every watcher that a test starts, ended with it."""
+    yield
+    while _STARTED:
+        _STARTED.pop().kill()
+
+
 def start(home: Path, offset: float) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, str(STANDIN), "watch", str(home), str(offset), "schedule.timezone=UTC"],
-                            env={**os.environ, "PYTHONPATH": str(TOP)}, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen([sys.executable, str(STANDIN), "watch", str(home), str(offset), "schedule.timezone=UTC"],
+                            env={**os.environ, "PYTHONPATH": str(TOP)}, stderr=subprocess.DEVNULL)
+    _STARTED.append(process)
+    return process
 
 
 def entry(home: Home, offset: float) -> nights.Entry | None:
@@ -45,7 +55,7 @@ def lines(home: Home, word: str) -> list[str]:
     return [line.split()[1] for line in log.read_text().splitlines() if line.startswith(word)] if log.exists() else []
 
 
-def until(what, seconds: float = 20.0) -> None:
+def until(what, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it did not come to that"
@@ -74,7 +84,7 @@ def campaign(home: Home, days: int, seed: int) -> Counter[str]:
         second = start(home.root, offset)
         until(lambda: (now := entry(home, offset)) is not None and now.outcome == "promoted")      # noqa: B023
         second.send_signal(signal.SIGTERM)
-        assert second.wait(10) in (0, -signal.SIGTERM)                       # told before it had begun to listen
+        assert second.wait(60) in (0, -signal.SIGTERM)                       # told before it had begun to listen
         assert len(lines(home, "promoted")) == day + 1 == len(set(lines(home, "promoted")))
         assert metabolic.read(home).state in (metabolic.State.REST, metabolic.State.WAKE)
     return found
