@@ -17,7 +17,6 @@ def examine(home: Home, common: Common) -> dict[str, Any]:
     from edge_sleep.cli import context
     from edge_sleep.schedule import alarms, book, metabolic, rhythm
     from edge_sleep.schedule.machine import observed
-    from edge_sleep.schedule.watch import voice_of
     from edge_sleep.system import lock
     from edge_sleep.system.clock import Clock
     config = context.configure(home, common)
@@ -28,7 +27,7 @@ def examine(home: Home, common: Common) -> dict[str, Any]:
     if state["state"] in ("WAKE", "REST"):             # nobody may be watching the hour
         state["state"] = "REST" if look.phase.dark or look.phase.value == "dusk" else "WAKE"
     return {**as_json(look, settings), "metabolic": state, "watched": lock.is_held(home.watch_lock),
-            "alarms": [asdict(alarm) for alarm in alarms.standing(look.book, voice_of(config))], "problem": wrong}
+            "alarms": [asdict(alarm) for alarm in alarms.standing(look.book, alarms.Voice.of(config.schedule))], "problem": wrong}
 
 
 def as_json(look: Look, settings: Settings) -> dict[str, Any]:

@@ -113,11 +113,10 @@ def failed(unit: Annotated[str, typer.Argument(metavar="UNIT")], home: HomeOptio
     Example: edge-sleep timer failed edge-sleep
     """
     from edge_sleep.schedule import alarms
-    from edge_sleep.schedule.watch import voice_of
     from edge_sleep.system.clock import Clock
     common = Common.of(home, profile, sets, as_json)
     place = common.existing_home()
-    voice = voice_of(context.configure(place, common))
+    voice = alarms.Voice.of(context.configure(place, common).schedule)
     text = f"the unit {unit} failed; `journalctl -u {unit}` says why"
     alarm = alarms.Alarm(alarms.FAILED_UNIT, Clock().now().date().isoformat(), text)
     say = watch.journal()

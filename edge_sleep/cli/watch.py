@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +42,7 @@ def command(
     place = common.open_home()
     with lock.hold(place.watch_lock, "a watcher"):
         watcher = watch.Watcher(place, configured(common), night_command(common), journal(),
-                                environment=context.environment_for_children())
+                                environment=context.environment_for_children(), reading=reading_command(common))
         code = watch.watch(watcher, once)
         if as_json:
             output.answer(document(watcher, code), "", as_json)
@@ -57,6 +57,11 @@ def configured(common: Common) -> Callable[[], Config]:
 def night_command(common: Common) -> Callable[[float], list[str]]:
     """The command line of a night of so many seconds."""
     return lambda seconds: [sys.executable, "-m", "edge_sleep", "night", "--budget", f"{seconds:.0f}s", *options(common)]
+
+
+def reading_command(common: Common) -> Callable[[Sequence[Path]], list[str]]:
+    """The command line that reads the transcripts of some places."""
+    return lambda paths: [sys.executable, "-m", "edge_sleep", "ingest", *options(common), "--", *map(str, paths)]
 
 
 def options(common: Common) -> tuple[str, ...]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edge_sleep.config import Schedule
 from edge_sleep.errors import Outcome
 from edge_sleep.schedule.book import MISSED, Book, Entry
 
 MISSED_NIGHT, FAILED_NIGHTS, IDLE_NIGHTS, FAILED_UNIT = "missed_night", "failed_nights", "idle_nights", "failed_unit"
 _WEBHOOK_SECONDS, _COMMAND_SECONDS = 10.0, 30.0
+_AGAIN_SECONDS, _LONGEST_AGAIN = 600.0, 6 * 3600.0          # after what could not be told; doubled each time
 _SCHEMES = ("http://", "https://")
 _BROKEN = (Outcome.FAILED.value, Outcome.DOES_NOT_FIT.value, Outcome.INTEGRITY.value)
 
@@ -33,6 +35,10 @@ class Voice:
     command: str = ""
     failed: int = 3                    # nights in a row
     idle: int = 7
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> Voice:
+        return cls(schedule.webhook, schedule.command, schedule.failed_nights, schedule.idle_nights)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -123,3 +129,29 @@ def _run(command: str, alarm: Alarm, home: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"schedule.command does not end well: {error}"
     return None if done.returncode == 0 else f"schedule.command ended with {done.returncode}"
+
+
+class Teller:
+    """Tells what is due, and again later what could not be told."""
+
+    def __init__(self, home: Path, say: Callable[[str], None]):
+        self._home, self._say = home, say
+        self._at, self._pause = 0.0, _AGAIN_SECONDS
+
+    def look(self, book: Book, voice: Voice, since_boot: float) -> Book:
+        """The book with what was told noted. since_boot: seconds, of the clock that no setting moves."""
+        if since_boot < self._at:
+            return book
+        failed = False
+        for channel in voice.channels:
+            for alarm in due(book, voice, channel):
+                if channel == "log":
+                    self._say(f"warning: {alarm.text}")
+                if (why := tell(alarm, channel, voice, self._home)) is None:
+                    book = told(book, alarm, channel)
+                else:
+                    failed = True
+                    self._say(f"warning: could not be told ({why}): {alarm.text}")
+        self._at = since_boot + self._pause if failed else 0.0
+        self._pause = min(2 * self._pause, _LONGEST_AGAIN) if failed else _AGAIN_SECONDS
+        return book

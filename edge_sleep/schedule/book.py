@@ -90,6 +90,7 @@ class Book:
     entries: tuple[Entry, ...] = ()
     refusal: Refusal | None = None
     told: Mapping[str, str] = field(default_factory=dict)      # kind of alarm: the date it was last told about
+    inbox: str | None = None                       # the mark of the transcripts that were read last
 
     def of(self, on: date) -> Entry | None:
         named = on.isoformat()
@@ -264,7 +265,8 @@ def read(file: Path) -> tuple[Book, str | None]:
         at, refusal = document["at"], document["refusal"]
         refused = None if refusal is None else Refusal(refusal["date"], tuple(refusal["names"]), refusal["text"])
         return Book(None if at is None else Moment(**at), float(document["lived"]), document["opened"],
-                    tuple(Entry(**entry) for entry in document["entries"]), refused, dict(document["told"])), None
+                    tuple(Entry(**entry) for entry in document["entries"]), refused, dict(document["told"]),
+                    document.get("inbox")), None
     except FileNotFoundError:
         return Book(), None
     except (IntegrityError, LookupError, TypeError, ValueError) as error:

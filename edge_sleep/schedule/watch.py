@@ -18,12 +18,13 @@ from pathlib import Path
 
 from edge_sleep.config import Config
 from edge_sleep.errors import EdgeSleepError, Exit, IntegrityError, Outcome, StorageError
-from edge_sleep.schedule import alarms, metabolic, rhythm
 from edge_sleep.schedule import book as nights
-from edge_sleep.schedule.alarms import Voice
+from edge_sleep.schedule import metabolic, rhythm
+from edge_sleep.schedule.alarms import Teller, Voice
 from edge_sleep.schedule.bell import Bell
 from edge_sleep.schedule.book import Book, Entry, Moment
 from edge_sleep.schedule.circadian import night_at
+from edge_sleep.schedule.inbox import Reader
 from edge_sleep.schedule.machine import observed
 from edge_sleep.schedule.metabolic import Seen
 from edge_sleep.schedule.rhythm import Look, Machine, Settings
@@ -34,8 +35,6 @@ from edge_sleep.system.home import Home
 
 LOOK_SECONDS = 30.0
 _SAVE_SECONDS = 600.0                              # between writes of a book in which only time has passed
-_TELL_AGAIN_SECONDS = 600.0                        # after an alarm that could not be told; doubled each time
-_LONGEST_TELL_AGAIN = 6 * 3600.0
 _STOP_SECONDS = 120.0                              # a night that is ended may take so long to save
 _OF_SERVICE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")      # the watcher's own business with its manager
 _KILL_FIRST = "500"                                # oom_score_adj: the kernel takes the night before the watcher
@@ -57,14 +56,17 @@ class Watcher:
 
     def __init__(self, home: Home, configured: Callable[[], Config], command: Callable[[float], Sequence[str]],
                  say: Callable[[str], None], clock: Clock | None = None, environment: Mapping[str, str] | None = None,
-                 machine: Callable[[Home, Config, bool], Machine] = observed):
+                 machine: Callable[[Home, Config, bool], Machine] = observed,
+                 reading: Callable[[Sequence[Path]], Sequence[str]] | None = None):
         """configured: reads the configuration. command: that of a night, given its seconds. say: a line for the log.
-        environment: of the night; this process's own where it is left out."""
+        environment: of the night; this process's own where it is left out. reading: the command that reads the transcripts of
+        some places; None reads none but with the night."""
         self.home, self.say = home, say
         self._configured, self._command, self._machine = configured, command, machine
         self.clock = clock or Clock()
         self._environment = {name: value for name, value in (os.environ if environment is None else environment).items()
                              if name not in _OF_SERVICE}
+        self._reader = None if reading is None else Reader(home, reading, say, self._environment)
         self.config = configured()
         self.settings = Settings.of(self.config)
         self.book, wrong = nights.read(home.rhythm)
@@ -76,7 +78,7 @@ class Watcher:
         self.last_exit: int | None = None
         self._saved, self._saved_at = self.book, self.clock.since_boot()
         self._newest: tuple[tuple[Path, int], dict] | None = None
-        self._tell_at, self._tell_pause = 0.0, _TELL_AGAIN_SECONDS
+        self._teller = Teller(home.root, say)
         self._said = ""
 
     def reload(self) -> None:
@@ -97,11 +99,12 @@ class Watcher:
         """
         machine = self._machine(self.home, self.config, self._wanted())
         self._end(machine)
+        machine = self._read(machine)
         look = self._look(machine)
         self.look, self.book = look, look.book
         metabolic.watch_over(self.home, Seen(look.phase, machine.session is not None, machine.running is not None), self.clock)
         if look.doubt is None:
-            self._tell()
+            self.book = self._teller.look(self.book, Voice.of(self.config.schedule), self.clock.since_boot())
         if look.decision and self.left != 0:
             self._begin(look)
         self._save()
@@ -114,6 +117,23 @@ class Watcher:
         tonight = night_at(self.settings.windows, self.settings.zone, now)
         return self.begun is None and tonight is not None \
             and self.book.standing(tonight.date, self.settings.attempts, self.settings.pause).over is None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process of its own is at work."""
+        return self.begun is not None or (self._reader is not None and self._reader.busy)
+
+    def _read(self, machine: Machine) -> Machine:
+        """Let transcripts be read that wait; no night begins meanwhile."""
+        if self._reader is None:
+            return machine
+        free = self.begun is None and machine.running is None and machine.session is None
+        before = self._reader.busy
+        mark = self._reader.look(self.book.inbox, self.config, Moment.of(self.clock).wall, self.clock.since_boot(), free)
+        self.book = replace(self.book, inbox=mark)
+        if self._reader.busy:
+            return replace(machine, running=machine.running or "transcripts are being read")
+        return self._machine(self.home, self.config, self._wanted()) if before else machine       # there is more to learn now
 
     def _look(self, machine: Machine) -> Look:
         if self.begun is not None:                 # it may not have its lock yet
@@ -184,25 +204,6 @@ class Watcher:
         self._save(at_once=True)
         self.say(f"the night of {begun.date} ended: {outcome}; {reason}")
 
-    def _tell(self) -> None:
-        if self.clock.since_boot() < self._tell_at:
-            return
-        voice, failed = voice_of(self.config), False
-        for channel in voice.channels:
-            for alarm in alarms.due(self.book, voice, channel):
-                if channel == "log":
-                    self.say(f"warning: {alarm.text}")
-                if (why := alarms.tell(alarm, channel, voice, self.home.root)) is not None:
-                    failed = True
-                    self.say(f"warning: could not be told ({why}): {alarm.text}")
-                else:
-                    self.book = alarms.told(self.book, alarm, channel)
-        if failed:
-            self._tell_at = self.clock.since_boot() + self._tell_pause
-            self._tell_pause = min(2 * self._tell_pause, _LONGEST_TELL_AGAIN)
-        else:
-            self._tell_pause = _TELL_AGAIN_SECONDS
-
     def _save(self, at_once: bool = False) -> None:
         passed = self.clock.since_boot() - self._saved_at
         if at_once or passed >= _SAVE_SECONDS or _substance(self.book) != _substance(self._saved):
@@ -246,6 +247,8 @@ class Watcher:
             if self.begun.child.poll() is None:
                 self.begun.child.kill()
                 self.begun.child.wait()
+        if self._reader is not None:
+            self._reader.stop()
         machine = self._machine(self.home, self.config, False)
         self._end(machine)
         self._save(at_once=True)
@@ -253,15 +256,10 @@ class Watcher:
         metabolic.watch_over(self.home, seen, self.clock)
 
 
-def voice_of(config: Config) -> Voice:
-    schedule = config.schedule
-    return Voice(schedule.webhook, schedule.command, schedule.failed_nights, schedule.idle_nights)
-
-
 def _substance(book: Book) -> tuple:
     """What of a book must not be lost with the next power cut; time may be, for a while."""
     entries = tuple((entry.date, entry.attempts, entry.outcome, entry.over, entry.stamp) for entry in book.entries)
-    return entries, book.refusal, dict(book.told), book.opened
+    return entries, book.refusal, dict(book.told), book.opened, book.inbox
 
 
 def _kill_first(pid: int) -> None:
@@ -287,10 +285,10 @@ def watch(watcher: Watcher, once: bool = False) -> int:
             try:
                 watcher.tick()
             except (EdgeSleepError, OSError, sqlite3.Error) as error:
-                if once and watcher.begun is None:
+                if once and not watcher.busy:
                     raise
                 watcher.trouble(error)
-            if once and watcher.begun is None:
+            if once and not watcher.busy:
                 return Exit.NOTHING_TO_DO if watcher.last_exit is None else watcher.last_exit
             heard = bell.wait(seconds)
         notify.notify(STOPPING=1)
