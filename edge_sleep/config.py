@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from edge_sleep.errors import ConfigError
 
@@ -30,7 +31,18 @@ def parse_duration(value: Any) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
+def parse_time_of_day(value: Any) -> time:
+    """'22:00' to a time; a bare number is refused: YAML 1.1 reads 22:00 as 1320."""
+    if isinstance(value, time):
+        return value
+    found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"{value!r} is not a time of day; write it as hours and minutes, such as 22:00")
+    return time(int(found[1]), int(found[2]))
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
+TimeOfDay = Annotated[time, BeforeValidator(parse_time_of_day)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -245,6 +257,41 @@ class Serve(Section):
         "`follow` answers under the client's and keeps nothing of it for the night; `refuse` says so")
 
 
+class Schedule(Section):
+    timezone: str = Field("", description="IANA name, such as Europe/Berlin; empty takes the machine's own")
+    dawn: TimeOfDay = Field(time(6), description="local time at which dawn begins, and no night may begin any more")
+    day: TimeOfDay = Field(time(8), description="local time at which the day begins")
+    dusk: TimeOfDay = Field(time(20), description="local time at which dusk begins")
+    night: TimeOfDay = Field(time(22), description="local time from which on a night may begin")
+    deep_night: TimeOfDay = Field(time(1), description="local time at which deep night begins")
+    apart: Duration = Field(6 * 3600.0, description="least time between the end of one night and the beginning of another")
+    least: Duration = Field(15 * 60.0, description="time a night must have until dawn; one that has less is not begun")
+    idle_load: float = Field(0.5, gt=0, description="processes per core, over five minutes, up to which the device is idle")
+    free_bytes: int = Field(2 << 30, ge=0, description="free disk space in bytes below which no night begins")
+    on_battery: bool = Field(False, description="let nights run on battery")
+    attempts: int = Field(3, ge=1, description="how often one night is begun where it breaks; giving way to a talk is free")
+    pause: Duration = Field(3600.0, description="time until a night that stopped for heat, or broke, is tried again")
+    settle: Duration = Field(10 * 60.0, description="time after a boot that an unsynchronised clock is given to be set")
+    failed_nights: int = Field(3, ge=1, description="failed nights in a row that are said out loud")
+    idle_nights: int = Field(7, ge=1, description="nights in a row with nothing to do that are said out loud")
+    webhook: str = Field("", pattern=r"^(https?://\S+)?$", description="URL that is told in JSON of missed and failed nights; "
+                         "empty tells nobody")
+    command: str = Field("", description="shell command that is told of them: EDGE_SLEEP_ALARM has the kind, its input the words")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Schedule:
+        names = ("dawn", "day", "dusk", "night", "deep_night")
+        starts = [(at.hour * 60 + at.minute) for at in (getattr(self, name) for name in names)]
+        lengths = [(after - before) % 1440 for before, after in zip(starts, [*starts[1:], starts[0]], strict=True)]
+        if 0 in lengths or sum(lengths) != 1440:
+            found = ", ".join(f"{name} {getattr(self, name):%H:%M}" for name in names)
+            raise ValueError(f"the phases must follow each other within one day (found {found})")
+        if (lengths[3] + lengths[4]) * 60 < self.least:
+            raise ValueError(f"schedule.least ({self.least / 60:.0f} min) is longer than the whole night, from schedule.night to "
+                             "schedule.dawn")
+        return self
+
+
 class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -261,6 +308,7 @@ class Config(BaseModel):
     gate: Gate = Gate()
     retention: Retention = Retention()
     serve: Serve = Serve()
+    schedule: Schedule = Schedule()
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

@@ -20,6 +20,7 @@ from edge_sleep.model import base as base_model
 from edge_sleep.stages import choose, ends, learn, pacing, settle
 from edge_sleep.stages.context import Night, Request
 from edge_sleep.stages.learn import ahead as plan
+from edge_sleep.system import state
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
 from edge_sleep.system.home import Home
@@ -54,7 +55,7 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
         identity = unfinished or night_id(home.nights, clock)
         folder = home.night(identity)
         folder.mkdir(parents=True, exist_ok=True)
-        events = EventLog(folder / "events.jsonl", clock, listener)
+        events = EventLog(folder / "events.jsonl", clock, state.telling(home, identity, clock, listener))
         base = learn.declare(home, place, config, device, clock.stamp())
         night = Night(home, config, request, clock, device, place, base,
                       Contract(clock, started, config.budget.time, 0.0), identity, events,

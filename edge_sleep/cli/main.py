@@ -33,7 +33,9 @@ from edge_sleep.cli import (
     session,
     status,
     teach,
+    timer,
     verify,
+    watch,
 )
 from edge_sleep.errors import DoesNotFit, EdgeSleepError, Exit, IntegrityError, StorageError
 
@@ -61,12 +63,13 @@ def root(version: Annotated[bool, typer.Option("--version", callback=_version, i
 
 
 for _module in (night, ingest, teach, plan, status, current, verify, report, rollback, prune, backup, restore, forget,
-                chat, serve, doctor):
+                chat, serve, doctor, watch):
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name)(_module.command)
 app.add_typer(experiences.app, name="experiences")
 app.add_typer(session.app, name="session")
 app.add_typer(session.wake, name="wake")
+app.add_typer(timer.app, name="timer")
 
 # typer carries its own click in newer versions: its exceptions are found through typer alone.
 _ClickException: Any = typer.BadParameter.__mro__[2]

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-import edge_sleep
-from edge_sleep.cli import output
+from edge_sleep.cli import context, output
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
 from edge_sleep.errors import Busy, Exit, UsageError
 from edge_sleep.system import lock, turn
@@ -107,12 +106,10 @@ def _pid_file(home: Home) -> Path:
 
 def start_holder(home: Home) -> int:
     """Start the process that holds the session lock; its pid. Raises Busy when another session has it."""
-    # -m must find this very package, from a bare checkout too.
-    found = os.pathsep.join(filter(None, [str(Path(edge_sleep.__file__).parent.parent), os.environ.get("PYTHONPATH")]))
     child: Any = subprocess.Popen(
         [sys.executable, "-m", "edge_sleep.cli.holder", str(home.session_lock), _WHAT], stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, text=True,
-        env={**os.environ, "PYTHONPATH": found})
+        env=context.environment_for_children())
     said = child.stdout.readline().strip()
     child.stdout.close()
     if said != "held":

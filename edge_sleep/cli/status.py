@@ -4,9 +4,9 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from edge_sleep.cli import output, report
+from edge_sleep.cli import output, report, rhythm
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
-from edge_sleep.errors import IntegrityError, Outcome
+from edge_sleep.errors import EdgeSleepError, IntegrityError, Outcome
 from edge_sleep.system import lock
 from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
@@ -14,11 +14,17 @@ from edge_sleep.system.home import Home
 
 def command(home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None,
             as_json: JsonOption = False) -> None:
-    """Show the last night, the current adapter, what waits to be learned, and who holds the device.
+    """Show the last night, the current adapter, what waits to be learned, who has the device, when the next night may begin.
 
     Example: edge-sleep status
     """
-    document = examine(Common.of(home, profile, sets, as_json).place())
+    common = Common.of(home, profile, sets, as_json)
+    document = examine(common.place())
+    if document["exists"]:
+        try:
+            document["rhythm"] = rhythm.examine(common.place(), common)
+        except EdgeSleepError as error:
+            document["problems"].append(error.message.replace("\n", " "))
     output.answer(document, as_text(document), as_json)
 
 
@@ -26,7 +32,7 @@ def examine(home: Home) -> dict:
     """The JSON document of `status`. Reads only: a home that is not there stays so."""
     if not home.exists():
         return {"home": str(home.root), "exists": False, "problems": [], "current": None, "last_night": None,
-                "interrupted": None, "experiences": None, "locks": {"night": None, "session": None}, "disk": None}
+                "interrupted": None, "experiences": None, "locks": {"night": None, "session": None}, "disk": None, "rhythm": None}
     from edge_sleep.checkpoint import store
     problems: list[str] = []
     counts = None
@@ -42,7 +48,8 @@ def examine(home: Home) -> dict:
     return {"home": str(home.root), "exists": True, "problems": problems, "current": current,
             "last_night": _last_night(home, problems), "interrupted": interrupted(home), "experiences": counts,
             "locks": {"night": lock.holder(home.night_lock), "session": lock.holder(home.session_lock)},
-            "disk": {"used_bytes": _used(home), "free_bytes": shutil.disk_usage(home.root).free}}
+            "disk": {"used_bytes": _used(home), "free_bytes": shutil.disk_usage(home.root).free},
+            "rhythm": None}
 
 
 def _last_night(home: Home, problems: list[str]) -> dict | None:
@@ -111,5 +118,6 @@ def as_text(document: dict) -> str:
         rows.append((f"{name} lock", f"{holder.get('what')} (pid {holder.get('pid')})" if holder else "free"))
     rows.append(("disk", f"{output.size(document['disk']['used_bytes'])} used, "
                          f"{output.size(document['disk']['free_bytes'])} free"))
+    rows += rhythm.rows(document["rhythm"]) if document["rhythm"] else []
     rows += [("problem", problem) for problem in document["problems"]]
     return output.columns(rows)

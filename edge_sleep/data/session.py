@@ -23,6 +23,7 @@ from edge_sleep.data.shapes import (
     message_of,
     model_of,
 )
+from edge_sleep.system.writers import Identity, being_written, identity
 
 SUFFIXES = (".json", ".jsonl")
 _STREAMED_BYTES = 4 << 20                 # larger JSONL is taken in parts
@@ -34,7 +35,7 @@ class Refusal:
     """A file, or part of one, that was not taken, with a stable code and what was found.
 
     missing, unreadable, no_files, empty_file, too_large, not_text, invalid_json, invalid_lines,
-    too_deep, no_dialogue, unknown_speakers.
+    too_deep, no_dialogue, unknown_speakers, being_written.
     """
 
     path: Path
@@ -79,13 +80,28 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path | Refusal]:
 
 def iter_paths(paths: Iterable[Path], companion_names: Iterable[str],
                teacher_names: Iterable[str]) -> Iterator[Reading]:
-    """One Reading per file, several for a large one, so that neither is ever in memory at once."""
+    """One Reading per file, several for a large one, so that neither is ever in memory at once.
+
+    A file that a process has open for writing is not read: it is taken whole once it is closed.
+    """
     roles = Roles.of(companion_names, teacher_names)
+    written = being_written(SUFFIXES)
     for found in find_files(paths):
         if isinstance(found, Refusal):
             yield Reading(refused=[found])
+        elif (writing := _writing(found, written)) is not None:
+            yield Reading(refused=[writing])
         else:
             yield from iter_file(found, roles)
+
+
+def _writing(path: Path, written: set[Identity]) -> Refusal | None:
+    try:
+        if identity(path) in written:
+            return Refusal(path, "being_written", "a process has it open for writing; it is read once that has closed it")
+    except OSError:
+        pass                               # gone meanwhile: reading it will say so
+    return None
 
 
 def read_paths(paths: Iterable[Path], companion_names: Iterable[str], teacher_names: Iterable[str]) -> Reading:
@@ -101,7 +117,11 @@ def read_paths(paths: Iterable[Path], companion_names: Iterable[str], teacher_na
 
 def read_file(path: Path, roles: Roles) -> Reading:
     try:
+        before = path.stat()
         documents, problems = read_documents(path)
+        after = path.stat()
+        if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
+            return Reading(refused=[Refusal(path, "being_written", "it changed while it was read")])
         sessions, unknown = _sessions(documents, path, roles)
     except Refused as refusal:
         return Reading(refused=[Refusal(path, refusal.reason, refusal.detail)])

@@ -36,6 +36,9 @@ class Home:
     session_lock = property(lambda self: self.root / "state" / "session.lock")
     exports = property(lambda self: self.root / "exports")
     power_intent = property(lambda self: self.root / "state" / "power-intent.json")
+    metabolic = property(lambda self: self.root / "state" / "metabolic.json")
+    rhythm = property(lambda self: self.root / "state" / "rhythm.json")
+    watch_lock = property(lambda self: self.root / "state" / "watch.lock")
     cache = property(lambda self: self.root / "cache")
     keys = property(lambda self: self.root / "keys")
 

@@ -14,13 +14,13 @@ from edge_sleep.device.doctor.jtop_service import check_jtop
 from edge_sleep.device.doctor.ram import check_memory, check_page_cache, check_swap
 from edge_sleep.device.doctor.residents import check_residents
 from edge_sleep.device.doctor.sensors import check_sensors
-from edge_sleep.device.doctor.system import check_clock, check_home, check_python, clock_synchronised
+from edge_sleep.device.doctor.system import check_clock, check_home, check_python
 from edge_sleep.device.doctor.torch_probes import TORCH_PROBE, check_gpu, check_libraries, check_nf4, check_torch
 from edge_sleep.device.profile import Profile
 from edge_sleep.device.telemetry.choose import Source, choose
 from edge_sleep.device.telemetry.jtop import Jtop, installed_version
 from edge_sleep.device.telemetry.sysfs import Sysfs
-from edge_sleep.system.clock import Clock
+from edge_sleep.system.clock import Clock, clock_synchronised
 
 # What a person reads together; also the order of the document.
 GROUPS: dict[str, tuple[str, ...]] = {

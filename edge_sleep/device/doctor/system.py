@@ -1,7 +1,6 @@
 """Python, the disk that the home lies on, and the clock."""
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import sys
@@ -11,13 +10,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from edge_sleep.device.doctor.check import GIB, Check
-from edge_sleep.system.clock import Clock
+from edge_sleep.system.clock import BUILT_YEAR, Clock
 
 _DISK_WARN_BYTES, _DISK_FAIL_BYTES = 2 * GIB, GIB // 8
-_OLDEST_YEAR = 2024
 _AHEAD = timedelta(days=1)                             # of a file whose date the clock has not reached
-_TIME_ERROR = 5                                        # adjtimex(2): the clock is not synchronised
-_TIMEX_BYTES = 512                                     # more than struct timex has on any machine
 
 
 def check_python() -> Check:
@@ -53,7 +49,7 @@ def check_clock(clock: Clock, synchronised: bool | None = None, made_earlier: Se
     now = clock.now()
     found = now.isoformat(timespec="seconds")
     do = "set the clock (no battery, no network?): nights and checkpoints are named by it"
-    if now.year < _OLDEST_YEAR:
+    if now.year < BUILT_YEAR:
         return Check("clock", "warn", found, do)
     for file in made_earlier:
         made = _modified(file)
@@ -61,15 +57,6 @@ def check_clock(clock: Clock, synchronised: bool | None = None, made_earlier: Se
             return Check("clock", "warn", f"{found}, but {file} is from {made.isoformat(timespec='seconds')}", do)
     told = {True: ", synchronised", False: ", not synchronised by a time server", None: ""}
     return Check("clock", "ok", found + told[synchronised])
-
-
-def clock_synchronised() -> bool | None:
-    """Whether a time server or the like steers the kernel's clock; None where it does not tell."""
-    try:
-        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    except (OSError, AttributeError):
-        return None
-    return None if state < 0 else state != _TIME_ERROR
 
 
 def _modified(file: Path) -> datetime | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_sleep.device.doctor.system import check_clock, check_home, check_python, clock_synchronised
-from edge_sleep.system.clock import ManualClock
+from edge_sleep.device.doctor.system import check_clock, check_home, check_python
+from edge_sleep.system.clock import ManualClock, clock_synchronised
 from tests.device.doctor.machines import as_another_user
 
 

@@ -1,0 +1,143 @@
+"""The units: what they promise systemd, in every combination; read back by a parser, and by systemd where it is here."""
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_sleep.errors import Outcome
+from edge_sleep.schedule import units
+from edge_sleep.schedule.units import Plan
+
+HOME = Path("/srv/companions/heron")
+PLAN = Plan(HOME, "edge-sleep", ("/usr/bin/python3", "-m", "edge_sleep"), ("--home", str(HOME)))
+PLANS = {f"{'watch' if watches else 'timer'}-{'system' if user else 'user'}-{'network' if network else 'alone'}":
+         replace(PLAN, watches=watches, user=user, network=network)
+         for watches, user, network in itertools.product((False, True), (None, "root"), (False, True))}
+
+
+def keys(text: str) -> dict[str, dict[str, list[str]]]:
+    """Section -> key -> its values."""
+    found: dict[str, dict[str, list[str]]] = {}
+    section = ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+            found[section] = {}
+        elif line and not line.startswith("#"):
+            key, equals, value = line.partition("=")
+            assert equals and re.fullmatch(r"[A-Z][A-Za-z0-9]+", key), line
+            found[section].setdefault(key, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_named_outcome_but_a_failure_is_a_success(name: str) -> None:
+    service = keys(units.units(PLANS[name])["edge-sleep.service"])["Service"]
+    codes = {int(code) for code in service["SuccessExitStatus"][0].split()}
+    named = {int(outcome.exit_code) for outcome in Outcome} - {0}
+    assert codes == (named - {20, 30, 50}) | {17, 143}                   # what does not fit, is damaged or broke is a failure
+    assert service["KillMode"] == ["mixed"] and int(service["TimeoutStopSec"][0]) > 120
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_what_starts_what(name: str) -> None:
+    plan, written = PLANS[name], units.units(PLANS[name])
+    main = keys(written["edge-sleep.service"])
+    assert main["Unit"]["OnFailure"] == ["edge-sleep-failed@%N.service"] and "edge-sleep-failed@.service" in written
+    run = main["Service"]["ExecStart"][0]
+    if plan.watches:
+        assert set(written) == {"edge-sleep.service", "edge-sleep-failed@.service"} and "--once" not in run
+        assert main["Service"]["Type"] == ["notify"] and int(main["Service"]["WatchdogSec"][0]) > 60
+        assert main["Install"]["WantedBy"] == ["multi-user.target" if plan.system else "default.target"]
+    else:
+        assert run.endswith("watch --once --home /srv/companions/heron") and main["Service"]["Type"] == ["oneshot"]
+        assert float(main["Service"]["TimeoutStartSec"][0]) > plan.budget_seconds
+        timer = keys(written["edge-sleep.timer"])
+        assert timer["Timer"]["Unit"] == ["edge-sleep.service"] and "OnCalendar" not in timer["Timer"]
+        assert timer["Install"]["WantedBy"] == ["timers.target"]
+    assert units.enabled(plan) in written
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_night_is_let_in_only_to_what_it_needs(name: str) -> None:
+    plan = PLANS[name]
+    for text in units.units(plan).values():
+        service = keys(text).get("Service")
+        if service is None:
+            continue
+        assert service["NoNewPrivileges"] == ["yes"]
+        assert service["RestrictAddressFamilies"] == ["AF_UNIX AF_INET AF_INET6" if plan.network else "AF_UNIX"]
+        assert ("PrivateNetwork" in service) == (plan.system and not plan.network)
+        assert ("ProtectSystem" in service) == plan.system and ("ReadWritePaths" in service) == plan.system
+        # CUDA needs its nodes and writable code; ProtectClock would close every device.
+        assert not {"PrivateDevices", "DevicePolicy", "DeviceAllow", "MemoryDenyWriteExecute", "ProtectClock"} & set(service)
+
+
+def test_a_board_whose_power_is_set_keeps_what_that_needs() -> None:
+    plain = keys(units.units(replace(PLAN, user="root"))["edge-sleep.service"])["Service"]
+    sets = keys(units.units(replace(PLAN, user="root", settings=True))["edge-sleep.service"])["Service"]
+    assert set(plain) - set(sets) == {"ProtectKernelTunables", "CapabilityBoundingSet", "AmbientCapabilities"}
+
+
+@pytest.mark.parametrize("folder, name", [("/data/heron", "edge-sleep-heron"), ("/data/My Robot (2)", "edge-sleep-my-robot-2"),
+                                          ("/data/%h$x", "edge-sleep-h-x"), ("/data/...", "edge-sleep-home"), ("/default", "edge-sleep")])
+def test_names_follow_the_home(folder: str, name: str) -> None:
+    assert units.unit_name(Path(folder), Path("/default")) == name
+
+
+@pytest.mark.parametrize("word, written", [
+    ("plain-word", "plain-word"), ("two words", '"two words"'), ("100%", "100%%"), ("$HOME", '"$$HOME"'), ('say "hi"', '"say \\"hi\\""'),
+    ("back\\slash", '"back\\\\slash"'), ("", '""'), ("a;b", '"a;b"'), ("{}", '"{}"')])
+def test_words_reach_the_command_as_they_are(word: str, written: str) -> None:
+    assert units._line([word]) == written
+
+
+systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
+
+
+def analyze(folder: Path, plan: Plan, *words: str) -> subprocess.CompletedProcess[str]:
+    (folder / "run").mkdir(exist_ok=True)
+    return subprocess.run(["systemd-analyze", *([] if plan.system else ["--user"]), *words], capture_output=True, text=True,
+                          env={**os.environ, "XDG_RUNTIME_DIR": str(folder / "run")}, timeout=120)
+
+
+@systemd
+@pytest.mark.parametrize("name", PLANS)
+def test_systemd_finds_nothing_wrong(tmp_path: Path, name: str) -> None:
+    home = tmp_path / "a home with 100% \"odd\" $names"
+    home.mkdir()
+    plan = replace(PLANS[name], home=home, command=(sys.executable, "-m", "edge_sleep"), options=("--home", str(home)),
+                   environment=(f"TMPDIR={home}/cache",))
+    for file, text in units.units(plan).items():
+        (tmp_path / file).write_text(text)
+    shutil.copy(tmp_path / "edge-sleep-failed@.service", tmp_path / "edge-sleep-failed@edge-sleep.service")
+    files = [str(file) for file in sorted(tmp_path.glob("edge-sleep*")) if "@." not in file.name]
+    done = analyze(tmp_path, plan, "verify", "--man=no", *files)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@systemd
+def test_systemd_would_find_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "edge-sleep.service").write_text("[Service]\nExecStart=relative/program\nNiceness=4\n")
+    done = analyze(tmp_path, replace(PLAN, user="root"), "verify", "--man=no", str(tmp_path / "edge-sleep.service"))
+    assert done.returncode != 0 or "Niceness" in done.stderr
+
+
+@systemd
+@pytest.mark.parametrize("user, most", [("companion", 2.0), (None, 7.0)])
+def test_how_exposed_it_is(tmp_path: Path, user: str | None, most: float) -> None:
+    plan = replace(PLAN, user=user)
+    for file, text in units.units(plan).items():
+        (tmp_path / file).write_text(text)
+    done = analyze(tmp_path, plan, "security", "--offline=true", "--no-pager", str(tmp_path / "edge-sleep.service"))
+    found = re.search(r"exposure level for edge-sleep.service: ([\d.]+)", done.stdout)
+    assert found is not None, done.stderr
+    assert float(found[1]) <= most
