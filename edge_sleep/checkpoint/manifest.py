@@ -40,7 +40,8 @@ def listed(folder: Path) -> dict[str, dict]:
 def unlike(folder: Path, promised: dict[str, dict], what: str) -> list[str]:
     """What in `folder` is not what `listed` promised of it, each begun with `what`."""
     found = []
-    for name, file, of in ((name, folder / name, of) for name, of in promised.items()):
+    for name, of in promised.items():
+        file = folder / name
         if not file.is_file():
             found.append(f"{what}: {name} is missing")
         elif file.stat().st_size != of["bytes"]:
@@ -89,8 +90,8 @@ def _sound(document: dict) -> bool:
 def sound_files(files: Any) -> bool:
     """Whether this is what `listed` gives: plain names, each with its sha256 and size."""
     return isinstance(files, dict) and all(
-        isinstance(name, str) and Path(name).name == name and isinstance(promised, dict)
-        and isinstance(promised.get("sha256"), str) and isinstance(promised.get("bytes"), int) for name, promised in files.items())
+        isinstance(name, str) and Path(name).name == name and isinstance(of, dict) and isinstance(of.get("sha256"), str)
+        and isinstance(of.get("bytes"), int) for name, of in files.items())
 
 
 def problems(folder: Path) -> list[str]:

@@ -78,6 +78,18 @@ def _point(home: Home, adapter: dict | None, *, base: dict, template: str | None
     return pointer
 
 
+def note_export(home: Home, kind: str, adapter_id: str | None, entry: dict) -> bool:
+    """Name an export in current.json: {"path" of its manifest, "sha256"}; False where it is not of what is current.
+
+    The caller holds the night lock.
+    """
+    pointer = current(home)
+    if pointer is None or (pointer["adapter"] or {}).get("id") != adapter_id:
+        return False
+    write_json(home.current, pointer | {"exports": {**pointer["exports"], kind: entry}})
+    return True
+
+
 def rebuild(home: Home) -> None:
     """Write latest.json and daily/ anew where they do not say what current.json and the manifests say."""
     pointer = current(home)

@@ -93,13 +93,24 @@ def make(home: Home, plan: Plan, created: str, fill: Callable[[Path], dict | Non
     return Made(final, document), True
 
 
-def existing(home: Home, plan: Plan) -> Made | None:
-    """What this plan would make, where it is there, whole and of the same recipe."""
+def existing(home: Home, plan: Plan, hashed: bool = True) -> Made | None:
+    """What this plan would make, where it is there, whole and of the same recipe.
+
+    hashed: False looks at its manifest and sizes only, which is enough to make something beside it, not to load it.
+    """
     folder = place(home, plan.kind, plan.id)
-    if not (folder / manifest.NAME).is_file() or problems(home, folder):
+    try:
+        document = read(folder)
+    except IntegrityError:
         return None
-    document = read(folder)
-    return Made(folder, document) if document["recipe"] == plan.recipe and document["needs"] == _needs(plan.needs) else None
+    if document["recipe"] != plan.recipe or document["needs"] != _needs(plan.needs) or not _sized(folder, document):
+        return None
+    return None if hashed and problems(home, folder) else Made(folder, document)
+
+
+def _sized(folder: Path, document: dict) -> bool:
+    return all((folder / name).is_file() and (folder / name).stat().st_size == of["bytes"]
+               for name, of in document["files"].items())
 
 
 def take(home: Home, plan: Plan, given: Path) -> Made:

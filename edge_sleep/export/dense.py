@@ -1,7 +1,7 @@
 """The dequantised base: every weight as the judged model computes with it, in a plain transformers folder.
 
-An adapter is merged onto these weights and no others: the 4-bit rounding that it learned beside is in them. The folder is made once
-and kept in the home's cache by the base's sha256, so that a later night reads it instead of loading the model.
+An adapter is merged onto these weights and no others: the 4-bit rounding that it learned beside is in them. The folder is made
+once and kept in the home's cache by the base's sha256, so that a later night reads it instead of loading the model.
 """
 from __future__ import annotations
 

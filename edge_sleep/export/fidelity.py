@@ -72,9 +72,9 @@ def divergence(reference: Any, other: Any) -> Any:
 
 
 def compare(passages: Iterable[tuple[Any, Any, Any, Any | None]]) -> Fidelity:
-    """Over (tokens [T], logits of the judged model [T, V], of the artefact [T, V], of the base alone or None), one passage at a time.
+    """Over (tokens [T], logits of the judged model [T, V], of the artefact [T, V], of the base or None), passage by passage.
 
-    The logits at position t are for token t + 1; the last position has no next token and counts for divergence and agreement only.
+    The logits at position t are for token t + 1; the last position has no next token and counts for divergence and agreement.
     Raises ValueError where there is nothing to compare.
     """
     import torch

@@ -1,7 +1,7 @@
 """GGUF for llama.cpp and Ollama: the base, an adapter beside it, or both in one file; a tensor at a time.
 
-The base is written from the dequantised one. An adapter is its two matrices a layer, as PEFT has them. A merged file is a copy of the
-base with the adapted layers written anew in their places.
+The base is written from the dequantised one. An adapter is its two matrices a layer, as PEFT has them. A merged file is a copy of
+the base with the adapted layers written anew in their places.
 """
 from __future__ import annotations
 
@@ -59,12 +59,10 @@ def write_base(base_folder: Path, form: str, out: Path, name: str, tokenizer: An
     _finish(writer)
 
 
-def write_adapter(base_folder: Path, lora: Lora, out: Path) -> None:
+def write_adapter(shape: GgufShape, lora: Lora, out: Path) -> None:
     """Write an adapter for llama.cpp's LoRA. Its scale is alpha/r there, so a rank-stabilised one says alpha times sqrt(r)."""
     gguf = library()
-    shape = GgufShape.read(base_folder)
-    with tensors.TensorFile(base_folder / dense.WEIGHTS) as file:
-        fits(lora, shapes(file), "gguf")
+    fits(lora, shape.linears(), "gguf")
     writer = gguf.GGUFWriter(out, shape.architecture)
     writer.add_name(lora.id)
     writer.add_type(gguf.GGUFType.ADAPTER)
@@ -93,7 +91,8 @@ def write_merged(base_folder: Path, base_file: Path, lora: Lora, out: Path) -> N
             for module in lora.modules:
                 of = f"{module}.weight"
                 place = places[shape.name(of)]
-                data = encoded(gguf, of, shape.ordered(of, lora.applied(module, file.read(of).float())), place.tensor_type.name.lower())
+                merged = shape.ordered(of, lora.applied(module, file.read(of).float()))
+                data = encoded(gguf, of, merged, place.tensor_type.name.lower())
                 if data.nbytes != place.n_bytes:
                     raise IntegrityError(f"{base_file}: {place.name} has {place.n_bytes} bytes, its layer {data.nbytes}",
                                          "`edge-sleep export base --for gguf` makes it again")
@@ -109,10 +108,16 @@ def read_back(file: Path) -> dict[str, Any]:
     """Every tensor of a GGUF by llama.cpp's name, dequantised: float32 numpy arrays. Raises IntegrityError where it is torn."""
     gguf = library()
     try:
-        return {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape([int(n) for n in reversed(tensor.shape)])
+        return {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape([int(n) for n in tensor.shape[::-1]])
                 for tensor in gguf.GGUFReader(file).tensors}
     except (ValueError, IndexError, KeyError, OSError) as error:
         raise IntegrityError(f"{file} is not a whole GGUF file: {error}", "`edge-sleep export` makes it again") from error
+
+
+def alpha_of(file: Path) -> float:
+    """The alpha that an adapter's GGUF says."""
+    gguf = library()
+    return float(gguf.GGUFReader(file).fields[gguf.Keys.Adapter.LORA_ALPHA].contents())
 
 
 def encoded(gguf: Any, of: str, value: Any, kind: str) -> Any:

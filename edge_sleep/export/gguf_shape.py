@@ -1,4 +1,4 @@
-"""How a decoder is written for llama.cpp: its architecture's name, its hyperparameters, its tensors' names, their order of rows."""
+"""How a decoder is written for llama.cpp: the architecture's name, hyperparameters, the tensors' names and order of rows."""
 from __future__ import annotations
 
 import json
@@ -33,22 +33,29 @@ class GgufShape:
 
     @classmethod
     def read(cls, folder: Path) -> GgufShape:
-        """From a model folder. Raises ModelError naming what this converter does not know, instead of a model that speaks nonsense."""
+        """From a model folder. Raises ModelError naming what is not known here: else a model would speak nonsense."""
         config = json.loads((folder / "config.json").read_bytes())
         found = _ARCHITECTURES.get(config.get("model_type"))
         if found is None:
             raise ModelError(f"gguf: the architecture {config.get('model_type')!r} is not known here",
-                             f"known are {', '.join(_ARCHITECTURES)}; `edge-sleep export --to merged` for llama.cpp's own converter")
+                             f"known are {', '.join(_ARCHITECTURES)}; llama.cpp's own converter takes `export --to merged`")
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
         kind = rope.get("rope_type") or rope.get("type") or "default"
         sliding = config.get("sliding_window") if config.get("use_sliding_window", config["model_type"] == "mistral") else None
         for what, value, plain in (("rope_type", kind, "default"), ("hidden_act", config.get("hidden_act", "silu"), "silu"),
-                                   ("sliding_window", sliding, None), ("partial_rotary_factor", rope.get("partial_rotary_factor", 1), 1)):
+                                   ("sliding_window", sliding, None),
+                                   ("partial_rotary_factor", rope.get("partial_rotary_factor", 1), 1)):
             if value != plain:
                 raise ModelError(f"gguf: {what} = {value!r} is not known here",
                                  "`edge-sleep export --to merged` gives a folder for llama.cpp's own converter")
         theta = rope.get("rope_theta") or config.get("rope_theta") or 10000.0
         return cls(*found, shape.read(folder), float(theta), float(config["rms_norm_eps"]))
+
+    def linears(self) -> dict[str, tuple[int, int]]:
+        """[out, in] of every weight that an adapter may have a part for, by transformers' name."""
+        rooms = {known.rpartition(".")[2]: known for known in _IN_BLOCK}
+        return {f"model.layers.{layer}.{rooms[name]}.weight": (outputs, inputs)
+                for layer in range(self.of.layers) for name, (inputs, outputs) in self.of.linears.items()}
 
     def name(self, of: str) -> str:
         """The tensor's name for llama.cpp. Raises ModelError for one that it has no name for."""
@@ -62,12 +69,22 @@ class GgufShape:
 
     def ordered(self, of: str, value: Any) -> Any:
         """The rows of a weight, bias or LoRA B of module or tensor `of` as llama.cpp wants them; a torch tensor."""
-        heads = {"q_proj": self.of.heads, "k_proj": self.of.kv_heads}.get(next(
-            (part for part in reversed(of.split(".")) if part.endswith("_proj")), ""))
-        if not self.paired or heads is None:
+        heads = self._heads(of)
+        if heads is None:
             return value
-        rows = value.shape[0]
-        return value.reshape(heads, 2, rows // heads // 2, *value.shape[1:]).swapaxes(1, 2).reshape(value.shape)
+        return value.reshape(heads, 2, value.shape[0] // heads // 2, *value.shape[1:]).swapaxes(1, 2).reshape(value.shape)
+
+    def unordered(self, of: str, value: Any) -> Any:
+        """The rows as they were before `ordered`."""
+        heads = self._heads(of)
+        if heads is None:
+            return value
+        return value.reshape(heads, value.shape[0] // heads // 2, 2, *value.shape[1:]).swapaxes(1, 2).reshape(value.shape)
+
+    def _heads(self, of: str) -> int | None:
+        """Heads in the rows of `of`, where llama.cpp wants each one's in another order."""
+        known = {"q_proj": self.of.heads, "k_proj": self.of.kv_heads}
+        return next((known[part] for part in of.split(".") if part in known), None) if self.paired else None
 
     def describe(self, writer: Any, name: str) -> None:
         """Write the hyperparameters into a gguf.GGUFWriter."""

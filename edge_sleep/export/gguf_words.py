@@ -18,7 +18,7 @@ NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 def write(writer: Any, folder: Path, vocabulary: int, tokenizer: Any, system_prompt: str) -> None:
     """Put the tokenizer of a model folder into a gguf.GGUFWriter. vocabulary: rows of the embedding, which may be more.
 
-    Raises ModelError for a tokenizer that is no byte-level BPE, or splits in a way that llama.cpp is not known to have a name for.
+    Raises ModelError for a tokenizer that is no byte-level BPE, or splits in a way for which llama.cpp has no known name.
     """
     document = json.loads((folder / "tokenizer.json").read_bytes())
     split = split_of(document)
@@ -52,8 +52,9 @@ def split_of(document: dict) -> str:
             return "gpt-2"
         if kinds == ["Digits", "ByteLevel"] and parts[0].get("individual_digits") and parts[1].get("use_regex", True):
             return "smollm"
-    raise ModelError(f"gguf: this tokenizer ({model.get('type')}, split by {' and '.join(map(str, kinds))}) has no name in llama.cpp "
-                     "that is known here", "`edge-sleep export --to merged` gives a folder for llama.cpp's own converter")
+    raise ModelError(f"gguf: this tokenizer ({model.get('type')}, split by {' and '.join(map(str, kinds))}) has no name in "
+                     "llama.cpp that is known here",
+                     "`edge-sleep export --to merged` gives a folder for llama.cpp's own converter")
 
 
 def tokens_of(document: dict, vocabulary: int) -> tuple[list[str], list[int]]:

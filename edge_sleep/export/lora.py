@@ -14,6 +14,7 @@ from edge_sleep.model import adapter
 from edge_sleep.system.files import read_json
 
 DORA = "use_dora"
+_ROLLBACK = "`edge-sleep rollback` makes an earlier one current"
 # Fields of PEFT's LoraConfig that change what the adapter computes, or the base under it, with the values that do not.
 _PLAIN: dict[str, tuple[Any, ...]] = {
     DORA: (False, None), "bias": ("none", None), "modules_to_save": (None, []), "rank_pattern": ({}, None),
@@ -64,20 +65,25 @@ def read(folder: Path, form: str, carries: Collection[str] = (), base_sha256: st
     Raises IntegrityError where it is not whole, or grew on another base than `base_sha256`; ModelError naming what `form` cannot
     carry.
     """
-    if found := manifest.problems(folder):
-        raise IntegrityError(f"adapter {folder.name} is not exported: {found[0]}", "`edge-sleep rollback` makes an earlier one current")
-    grew_on = manifest.read(folder)["base"]
-    if base_sha256 is not None and grew_on["sha256"] != base_sha256:
-        raise IntegrityError(f"adapter {folder.name} grew on another base ({grew_on['source']}, {grew_on['sha256'][:12]}) than this "
-                             f"home's ({base_sha256[:12]})", "export it from the home whose base it grew on")
+    whole(folder, base_sha256)
     settings = read_json(folder / adapter.CONFIG, "adapter config")
     refuse(settings, form, carries)
     modules = _modules(adapter.check(folder), form, folder.name)
     ranks = {module.a.shape[0] for module in modules.values()}
     if ranks != {settings["r"]}:
-        raise IntegrityError(f"adapter {folder.name} has matrices of rank {sorted(ranks)}, its {adapter.CONFIG} says {settings['r']}",
-                             "`edge-sleep rollback` makes an earlier one current")
+        raise IntegrityError(f"adapter {folder.name} has matrices of rank {sorted(ranks)}, its {adapter.CONFIG} says "
+                             f"{settings['r']}", _ROLLBACK)
     return Lora(folder.name, settings["r"], settings["lora_alpha"], bool(settings.get("use_rslora")), modules)
+
+
+def whole(folder: Path, base_sha256: str | None = None) -> None:
+    """Raise IntegrityError where the adapter is not what its manifest promised, or grew on another base."""
+    if found := manifest.problems(folder):
+        raise IntegrityError(f"adapter {folder.name} is not exported: {found[0]}", _ROLLBACK)
+    grew_on = manifest.read(folder)["base"]
+    if base_sha256 is not None and grew_on["sha256"] != base_sha256:
+        raise IntegrityError(f"adapter {folder.name} grew on another base ({grew_on['source']}, {grew_on['sha256'][:12]}) than "
+                             f"this home's ({base_sha256[:12]})", "export it from the home whose base it grew on")
 
 
 def refuse(settings: Mapping[str, Any], form: str, carries: Collection[str] = ()) -> None:
@@ -103,7 +109,7 @@ def _modules(tensors: Mapping[str, Any], form: str, name: str) -> dict[str, Modu
     for module, found in parts.items():
         a, b = found.get("A"), found.get("B")
         if a is None or b is None or a.dim() != 2 or b.dim() != 2 or a.shape[0] != b.shape[1]:
-            raise IntegrityError(f"adapter {name} has no matching A and B for {module}", "`edge-sleep rollback` makes an earlier one current")
+            raise IntegrityError(f"adapter {name} has no matching A and B for {module}", _ROLLBACK)
     return {module: Module(found["A"], found["B"], found.get("magnitude_vector")) for module, found in sorted(parts.items())}
 
 

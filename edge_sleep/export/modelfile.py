@@ -71,5 +71,6 @@ def write(tokenizer: Any, system_prompt: str, model: str, adapter: str | None, c
     lines = [f"FROM {model}", *([f"ADAPTER {adapter}"] if adapter else []),
              f'TEMPLATE """{turns.go()}"""', f'SYSTEM """{system_prompt}"""',
              *([f'PARAMETER stop "{tokenizer.decode(list(end[-1:]))}"'] if end else []),
-             "PARAMETER temperature 0", "PARAMETER repeat_penalty 1", f"PARAMETER num_ctx {min(context or _MOST_CONTEXT, _MOST_CONTEXT)}"]
+             "PARAMETER temperature 0", "PARAMETER repeat_penalty 1",
+             f"PARAMETER num_ctx {min(context or _MOST_CONTEXT, _MOST_CONTEXT)}"]
     return "\n".join(lines) + "\n"

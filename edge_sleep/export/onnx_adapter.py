@@ -1,4 +1,4 @@
-"""An adapter for a base that was opened for LoRA: PEFT's matrices turned, scaled and laid side by side, in onnxruntime's own file."""
+"""An adapter for a base that was opened for LoRA: PEFT's matrices turned, scaled and laid side by side, in onnxruntime's file."""
 from __future__ import annotations
 
 from collections.abc import Sequence

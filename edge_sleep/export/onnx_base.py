@@ -17,7 +17,8 @@ from edge_sleep.model import shape
 
 PACKAGES = ("onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai")
 # form -> (precision, options) of the builder
-_FORMS: dict[str, tuple[str, tuple[str, ...]]] = {"fp32": ("fp32", ()), "int8": ("int8", ()), "k_quant_mixed": ("int4", ("algo_config=k_quant_mixed",))}
+_FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "fp32": ("fp32", ()), "int8": ("int8", ()), "k_quant_mixed": ("int4", ("algo_config=k_quant_mixed",))}
 _KILLED = -9
 
 
@@ -37,7 +38,7 @@ def write(base_folder: Path, form: str, out: Path) -> dict:
             capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"})
     if done.returncode == _KILLED:
         raise DoesNotFit(f"building the {form} base for ONNX Runtime was killed: it needs more memory than there is",
-                         "build it on a bigger machine and `edge-sleep export base --for ort --from DIR`, or `--set export.onnx=int8`")
+                         "build it on a bigger machine and `edge-sleep export base --for ort --from DIR`")
     if done.returncode:
         words = [line for line in done.stderr.splitlines() if line.strip()]
         raise ModelError(f"onnxruntime-genai cannot build this base: {words[-1] if words else done.returncode}",

@@ -1,7 +1,7 @@
 """Open a decoder's ONNX graph for LoRA: behind each linear layer two small products whose matrices are inputs, zero by default.
 
-x @ W becomes x @ W + (x @ A) @ B under the layer's own name, whatever holds W (a plain MatMul, or MatMulNBits in 8 or 4 bits). A is
-[inputs, r] and B [r, outputs] of any rank; without an adapter both are zeros of rank 1, and the sum is the base's bit for bit.
+x @ W becomes x @ W + (x @ A) @ B under the layer's own name, whatever holds W (a plain MatMul, or MatMulNBits in 8 or 4 bits). A
+is [inputs, r] and B [r, outputs] of any rank; without an adapter both are zeros of rank 1, and the sum is the base's bit for bit.
 """
 from __future__ import annotations
 

@@ -23,22 +23,22 @@ class LlamaModel:
     """One model file; `use` changes the adapter beside it between two calls."""
 
     def __init__(self, file: Path, adapter: Path | None = None, *, context: int = 512, threads: int = 0):
-        """context: tokens of the longest passage; threads: 0 is the library's default. Raises IntegrityError where a file does not load."""
+        """context: tokens of the longest passage; threads: 0 is the library's default. Raises IntegrityError as `use` does."""
         self._lib = library()
         self.file = file
         self.adapter: Path | None = None
         self._held: Any = None
         options: dict[str, Any] = {"n_threads": threads, "n_threads_batch": threads} if threads else {}
         try:
-            self._llama = self._lib.Llama(str(file), n_ctx=context, n_batch=context, n_ubatch=context, logits_all=True, verbose=False,
-                                          **options)
+            self._llama = self._lib.Llama(str(file), n_ctx=context, n_batch=context, n_ubatch=context, logits_all=True,
+                                          verbose=False, **options)
         except (ValueError, RuntimeError, AssertionError) as error:
             raise IntegrityError(f"llama.cpp does not load {file.name}: {error}", "`edge-sleep export` makes it again") from error
         if adapter is not None:
             self.use(adapter)
 
     def use(self, adapter: Path | None) -> None:
-        """Speak with this adapter from the next call on; None: the base alone. Raises IntegrityError where it does not load or fit."""
+        """Speak with this adapter from the next call on; None: the base alone. Raises IntegrityError where one does not load."""
         held = None
         if adapter is not None:
             # The library's own `lora_path` takes a file that does not load for one that changes nothing, and says so to nobody.
@@ -49,7 +49,8 @@ class LlamaModel:
         many = 1 if held else 0
         if self._lib.llama_set_adapters_lora(self._llama.ctx, (self._lib.llama_adapter_lora_p_ctypes * 1)(held), many,
                                              (ctypes.c_float * 1)(1.0)):
-            raise IntegrityError(f"llama.cpp does not take {adapter and adapter.name}", "`edge-sleep export --to gguf` makes it again")
+            raise IntegrityError(f"llama.cpp does not take {adapter and adapter.name}",
+                                 "`edge-sleep export --to gguf` makes it again")
         if self._held:
             self._lib.llama_adapter_lora_free(self._held)
         self.adapter, self._held = adapter, held

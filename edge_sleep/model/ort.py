@@ -49,7 +49,7 @@ class OrtModel:
     def use(self, adapter: Path | None) -> None:
         """Speak with this `.onnx_adapter` from the next call on; None: the base alone.
 
-        The file has no checksum of its own: it is for the caller to have it verified. Raises IntegrityError where it does not parse.
+        The file has no checksum of its own: the caller has it verified. Raises IntegrityError where it does not parse.
         """
         held = None
         if adapter is not None:

@@ -59,13 +59,13 @@ def test_what_llama_cpp_asks_for_is_in_it(built):
 def test_an_adapter_multiplies_to_the_judged_change(tiny, built, tmp_path, kind):
     _, weights, _ = built
     lora = loras.read(tiny.home.adapter(tiny.adapters[kind]), "gguf")
-    gguf_file.write_adapter(weights, lora, tmp_path / "adapter.gguf")
+    gguf_file.write_adapter(GgufShape.read(weights), lora, tmp_path / "adapter.gguf")
     reader, shape = gguf.GGUFReader(tmp_path / "adapter.gguf"), GgufShape.read(weights)
     said = {name: reader.fields[name].contents() for name in ("general.type", "adapter.type", "adapter.lora.alpha")}
     assert (said["general.type"], said["adapter.type"]) == ("adapter", "lora")
     back = gguf_file.read_back(tmp_path / "adapter.gguf")
     assert len(back) == 2 * len(lora.modules)
-    for module, parts in lora.modules.items():
+    for module in lora.modules:
         a, b = (back[f"{shape.name(f'{module}.weight')}.lora_{part}"] for part in "ab")
         # llama.cpp: alpha over the rank that it reads off B
         change = said["adapter.lora.alpha"] / b.shape[1] * (b @ a)
@@ -95,6 +95,7 @@ def test_llamas_rows_are_in_pairs_for_weight_bias_and_adapter():
     assert shape.ordered("model.layers.0.self_attn.q_proj.weight", rows).tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
     assert shape.ordered("model.layers.0.self_attn.k_proj.bias", rows[:4]).tolist() == [0, 2, 1, 3]
     assert shape.ordered("model.layers.0.self_attn.v_proj", rows).tolist() == rows.tolist()
+    assert shape.unordered("q_proj", shape.ordered("q_proj", rows)).tolist() == rows.tolist()
     b, a = torch.randn(8, 3), torch.randn(3, 8)
     assert torch.allclose(shape.ordered("self_attn.q_proj", b) @ a, shape.ordered("self_attn.q_proj", b @ a))
 

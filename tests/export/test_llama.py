@@ -8,6 +8,7 @@ from edge_sleep.device import detect
 from edge_sleep.errors import IntegrityError
 from edge_sleep.export import dense, gguf_file
 from edge_sleep.export import lora as loras
+from edge_sleep.export.gguf_shape import GgufShape
 from edge_sleep.model import base
 from edge_sleep.model.llama import LlamaModel
 from tests.export import tiny as made
@@ -38,7 +39,7 @@ def test_the_base_is_the_base(tiny, built):
 def test_the_adapter_speaks_as_it_was_judged(tiny, built, tmp_path, kind):
     folder, weights, _ = built
     lora = loras.read(tiny.home.adapter(tiny.adapters[kind]), "gguf")
-    gguf_file.write_adapter(weights, lora, tmp_path / "adapter.gguf")
+    gguf_file.write_adapter(GgufShape.read(weights), lora, tmp_path / "adapter.gguf")
     gguf_file.write_merged(weights, folder / "f32.gguf", lora, tmp_path / "model.gguf")
     logits, said = judged_says(tiny, kind)
     of_base = LlamaModel(folder / "f32.gguf", threads=1).logits(WORDS)
@@ -93,7 +94,7 @@ def test_adapters_are_swapped_without_loading_the_base(tiny, built, tmp_path):
     of_base, files = model.logits(WORDS), []
     for kind in made.ADAPTERS:
         files.append(tmp_path / f"{kind[:3]}.gguf")
-        gguf_file.write_adapter(weights, loras.read(tiny.home.adapter(tiny.adapters[kind]), "gguf"), files[-1])
+        gguf_file.write_adapter(GgufShape.read(weights), loras.read(tiny.home.adapter(tiny.adapters[kind]), "gguf"), files[-1])
     seen = []
     for file in (*files, *reversed(files)):
         model.use(file)
