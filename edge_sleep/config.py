@@ -218,6 +218,8 @@ class Retention(Section):
 
 
 class Export(Section):
+    kinds: tuple[Literal["adapter", "merged", "onnx", "gguf", "gguf-merged"], ...] = Field(
+        (), description="what every promoting night makes for other runtimes, compared with the judged model")
     merged: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto", description="type of a merged model's weights; auto is the base's own arithmetic")
     gguf: Literal["q8_0", "f16", "f32"] = Field("q8_0", description="form of the base for llama.cpp")

@@ -88,13 +88,13 @@ def _export(common: Common, work: Callable[[Workshop], tuple[Made, bool]], adapt
         began = time.monotonic()
         made, anew = work(shop)
         seconds = time.monotonic() - began
-        if check and (anew or made.document["fidelity"] is None):
-            from edge_sleep.export.examine import examine
-            made = examine(shop, made)
+        if check:
+            from edge_sleep.export import examine
+            made = examine.examine(shop, made) if anew or made.document["fidelity"] is None else examine.settle(shop, made)
         found = made.document["fidelity"]
         passed = found is not None and found["passed"]
         kind = made.document["kind"]
-        current = passed and adapter_id is not None and store.note_export(place, kind, adapter_id, made.entry(place))
+        current = adapter_id is not None and store.note_export(place, kind, adapter_id, made.entry(place) if passed else None)
     document = {"kind": kind, "id": made.document["id"], "path": str(made.folder), "made": anew, "seconds": seconds,
                 "bytes": sum(file["bytes"] for file in made.document["files"].values()), "adapter": adapter_id,
                 "base": made.document["base"], "needs": made.document["needs"] and made.document["needs"]["id"],
@@ -117,7 +117,9 @@ def verified(common: Common) -> dict[str, list[str]]:
         for kind, entry in pointer["exports"].items():
             folder = (place.root / entry["path"]).parent
             try:
-                found[kind] = examine.verify(shop, artefact.Made(folder, artefact.read(folder)))
+                made = artefact.Made(folder, artefact.read(folder))
+                found[kind] = examine.verify(shop, made) if made.entry(place) == entry else [
+                    f"current.json names another content for export {made.name}"]
             except IntegrityError as error:
                 found[kind] = [error.message]
     return found

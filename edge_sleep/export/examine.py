@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from edge_sleep.config import Export
 from edge_sleep.errors import EdgeSleepError, IntegrityError
 from edge_sleep.evaluate.answers import canary_ids, speaking_as
 from edge_sleep.export import artefact, fidelity, passages, speakers
 from edge_sleep.export.artefact import Made
-from edge_sleep.export.fidelity import Bars, Canary
+from edge_sleep.export.fidelity import Bars, Canary, Fidelity
 from edge_sleep.export.workshop import Workshop
 from edge_sleep.model import adapter as peft
 from edge_sleep.model import base as base_model
@@ -32,12 +33,23 @@ def examine(shop: Workshop, made: Made) -> Made:
         found = fidelity.compare((torch.tensor(ids), says(ids), speak(ids), base_says(ids) if adapter else None) for ids in texts)
         canary = Canary.of(prompt, says(prompt)[-1], base_says(prompt)[-1])
         off = canary.wrong(speak(prompt)[-1], adapted=adapter is not None)
-    bars = Bars.of(shop.settings)
-    passed, against = fidelity.verdict(found, bars)
-    against += [off] if off else []
     return artefact.note(made, runtime=runtime, canary=canary.as_json(), fidelity={
-        **found.as_json(), "passages": len(texts), "allowed_kl": bars.largest_kl(found.moved), "passed": passed and not off,
-        "reasons": against})
+        **found.as_json(), "passages": len(texts), "canary": off, **_verdict(found, off, shop.settings)})
+
+
+def settle(shop: Workshop, made: Made) -> Made:
+    """The verdict by the bars of now, on what was measured when the artefact was compared."""
+    kept = made.document["fidelity"]
+    found = Fidelity(**{key: kept[key] for key in ("tokens", "kl", "top1", "nll_judged", "nll_artefact", "moved")})
+    now = {**kept, **_verdict(found, kept["canary"], shop.settings)}
+    return made if now == kept else artefact.note(made, fidelity=now)
+
+
+def _verdict(found: Fidelity, off: str | None, settings: Export) -> dict:
+    bars = Bars.of(settings)
+    passed, against = fidelity.verdict(found, bars)
+    return {"allowed_kl": bars.largest_kl(found.moved), "passed": passed and off is None,
+            "reasons": against if off is None else [*against, off]}
 
 
 @contextmanager

@@ -9,11 +9,13 @@ from typing import Any
 from edge_sleep.device.detect import Device
 from edge_sleep.export import artefact, gguf_file, gguf_shape
 from edge_sleep.export.artefact import Made
+from edge_sleep.export.passages import LONGEST
 from edge_sleep.export.workshop import GGUF_MERGED, Workshop
 from edge_sleep.model import adapter as peft
 from edge_sleep.model import base as base_model
 from edge_sleep.model import llama, ort
 
+_CONTEXT = 2 * LONGEST                     # llama.cpp keeps the logits of all of it
 Speak = Callable[[Sequence[int]], Any]     # token ids [T] -> logits [T, V], float32 on the CPU
 
 
@@ -61,10 +63,10 @@ def _transformers(made: Made, device: Device) -> Any:
 
 def _llama(shop: Workshop, made: Made, adapted: bool) -> llama.LlamaModel:
     if made.document["kind"] == GGUF_MERGED:
-        return llama.LlamaModel(made.folder / gguf_file.MERGED)
+        return llama.LlamaModel(made.folder / gguf_file.MERGED, context=_CONTEXT)
     needs = made.document["needs"]
     folder = artefact.place(shop.home, needs["kind"], needs["id"]) if adapted else made.folder
-    return llama.LlamaModel(folder / gguf_file.BASE, made.folder / gguf_file.ADAPTER if adapted else None)
+    return llama.LlamaModel(folder / gguf_file.BASE, made.folder / gguf_file.ADAPTER if adapted else None, context=_CONTEXT)
 
 
 def _read_back(shop: Workshop, made: Made) -> Any:

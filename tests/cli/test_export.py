@@ -53,6 +53,11 @@ def test_an_export_is_made_compared_named_and_verified(cli, tiny, arguments, kin
     assert integrity.scan(tiny.home).problems == []
     again = cli("export", "--to", *arguments, "--home", tiny.home.root, *FEW, "--set", "export.gguf=f16", "--json").document
     assert (again["made"], again["fidelity"]) == (False, found["fidelity"])
+    strict = ("--set", "export.kl=1e-12", "--set", "export.kl_noise=0", "--set", "export.top1=1", "--set", "export.nll=1e-12")
+    refused = cli("export", "--to", *arguments, "--home", tiny.home.root, "--set", "export.gguf=f16", *strict)
+    if kind != "adapter":                         # that one is the judged model itself
+        assert refused.code == Exit.REJECTED and pointer(tiny)["exports"] == {} and integrity.scan(tiny.home).problems == []
+    assert cli("export", "--to", *arguments, "--home", tiny.home.root, *FEW, "--set", "export.gguf=f16").code == 0
     verified = cli("verify", "--home", tiny.home.root, "--json")
     assert verified.document["exports"] == {kind: []}, verified.document
     file = max(Path(found["path"]).iterdir(), key=lambda file: file.stat().st_size)
@@ -87,6 +92,9 @@ def test_what_is_not_faithful_is_11_and_not_named(cli, tiny, monkeypatch):
     assert ran.code == Exit.REJECTED and "not faithful to what was judged" in ran.out and ran.out.count("problem: ") == 3
     assert pointer(tiny)["exports"] == {}
     assert cli("export", "--to", "merged", "--home", tiny.home.root, *FEW).code == Exit.REJECTED
+    wide = [part for key, value in (("kl", 1), ("kl_noise", 1), ("top1", 0), ("nll", 2)) for part in ("--set", f"export.{key}={value}")]
+    ran = cli("export", "--to", "merged", "--home", tiny.home.root, *FEW, *wide, "--json")
+    assert ran.document["made"] is False and (ran.code == 0) is ran.document["current"] is (ran.document["fidelity"]["canary"] is None)
 
 
 def test_without_a_comparison_nothing_is_named(cli, tiny):
