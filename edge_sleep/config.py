@@ -292,6 +292,23 @@ class Schedule(Section):
         return self
 
 
+class Export(Section):
+    kinds: tuple[Literal["adapter", "merged", "onnx", "gguf", "gguf-merged"], ...] = Field(
+        (), description="what every promoting night makes for other runtimes, compared with the judged model")
+    merged: Literal["auto", "bfloat16", "float16", "float32"] = Field(
+        "auto", description="type of a merged model's weights; auto is the base's own arithmetic")
+    gguf: Literal["q8_0", "f16", "f32"] = Field("q8_0", description="form of the base for llama.cpp")
+    onnx: Literal["int8", "k_quant_mixed", "fp32"] = Field(
+        "int8", description="form of the base for ONNX Runtime; k_quant_mixed is smaller and wants a bigger machine to build it")
+    passages: int = Field(48, ge=1, description="passages on which an artefact is compared with the judged model")
+    kl: float = Field(1e-3, gt=0, description="largest mean KL divergence from the judged model, in nats a token")
+    kl_share: Share = Field(0.01, description="the same as a share of what the adapter itself moves")
+    kl_noise: float = Field(5e-5, ge=0, description="a divergence that is never too large: the judged model's own arithmetic "
+                            "differs so much from machine to machine")
+    top1: Share = Field(0.97, description="least share of tokens on which both would say the same")
+    nll: float = Field(0.01, gt=0, description="largest change of the mean loss on the passages, in nats a token")
+
+
 class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -309,6 +326,7 @@ class Config(BaseModel):
     retention: Retention = Retention()
     serve: Serve = Serve()
     schedule: Schedule = Schedule()
+    export: Export = Export()
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

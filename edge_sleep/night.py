@@ -1,6 +1,6 @@
 """One night, every stage in order, on one page.
 
-ingest -> select -> plan -> train -> judge -> gate -> promote or keep. What a power cut interrupts, the
+ingest -> select -> plan -> train -> judge -> gate -> promote or keep -> export. What a power cut interrupts, the
 next start finishes: state/ holds the plan and the training state, verdict.json a judged candidate.
 """
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edge_sleep.device import detect, environment
 from edge_sleep.device.power.lease import Power, restore_left_over
 from edge_sleep.errors import EdgeSleepError, Outcome, Preempted, StorageError, TooHot
 from edge_sleep.model import base as base_model
-from edge_sleep.stages import choose, ends, learn, pacing, settle
+from edge_sleep.stages import choose, ends, export, learn, pacing, settle
 from edge_sleep.stages.context import Night, Request
 from edge_sleep.stages.learn import ahead as plan
 from edge_sleep.system import state
@@ -118,4 +118,7 @@ def _stages(night: Night) -> dict:
                 return ends.end(night, error.outcome, error.message)
         with phase("promote"):
             outcome, reason = settle.settle(night, buffer)
+    if outcome is Outcome.PROMOTED and night.config.export.kinds:
+        with phase("export"):
+            export.export(night)
     return ends.end(night, outcome, reason)

@@ -25,12 +25,30 @@ def write(folder: Path, *, adapter_id: str, base: dict, parent: str | None, nigh
 
     data: {"sha256", "experiences": [ids]} of what was taught. effect: the canary's logits against the base.
     """
-    files = {file.name: {"sha256": sha256_file(file), "bytes": file.stat().st_size}
-             for file in sorted(folder.iterdir()) if file.name != NAME}
-    document = sealed({"format": FORMAT, "id": adapter_id, "files": files, "base": base, "parent": parent,
+    document = sealed({"format": FORMAT, "id": adapter_id, "files": listed(folder), "base": base, "parent": parent,
                        "night": night, "created": created, "data": data, "effect": effect})
     write_json(folder / NAME, document)
     return document
+
+
+def listed(folder: Path) -> dict[str, dict]:
+    """Every file in `folder` but its manifest: {name: {"sha256", "bytes"}}."""
+    return {file.name: {"sha256": sha256_file(file), "bytes": file.stat().st_size}
+            for file in sorted(folder.iterdir()) if file.name != NAME}
+
+
+def unlike(folder: Path, promised: dict[str, dict], what: str) -> list[str]:
+    """What in `folder` is not what `listed` promised of it, each begun with `what`."""
+    found = []
+    for name, of in promised.items():
+        file = folder / name
+        if not file.is_file():
+            found.append(f"{what}: {name} is missing")
+        elif file.stat().st_size != of["bytes"]:
+            found.append(f"{what}: {name} has {file.stat().st_size} bytes, not {of['bytes']}")
+        elif sha256_file(file) != of["sha256"]:
+            found.append(f"{what}: {name} does not match its sha256: a byte changed")
+    return found
 
 
 def altered(document: dict) -> bool:
@@ -64,11 +82,16 @@ def read(folder: Path) -> dict[str, Any]:
 def _sound(document: dict) -> bool:
     """Whether what others read from a manifest without asking is there."""
     files, base, parent = document["files"], document["base"], document["parent"]
-    return (isinstance(files, dict) and WEIGHTS in files and isinstance(document["id"], str)
-            and all(Path(name).name == name and isinstance(promised, dict) and isinstance(promised.get("sha256"), str)
-                    and isinstance(promised.get("bytes"), int) for name, promised in files.items())
+    return (sound_files(files) and WEIGHTS in files and isinstance(document["id"], str)
             and isinstance(base, dict) and isinstance(base.get("sha256"), str) and isinstance(base.get("source"), str)
             and (parent is None or isinstance(parent, str)))
+
+
+def sound_files(files: Any) -> bool:
+    """Whether this is what `listed` gives: plain names, each with its sha256 and size."""
+    return isinstance(files, dict) and all(
+        isinstance(name, str) and Path(name).name == name and isinstance(of, dict) and isinstance(of.get("sha256"), str)
+        and isinstance(of.get("bytes"), int) for name, of in files.items())
 
 
 def problems(folder: Path) -> list[str]:
@@ -77,18 +100,8 @@ def problems(folder: Path) -> list[str]:
         document = read(folder)
     except IntegrityError as error:
         return [error.message]
-    found = []
-    if document["id"] != folder.name:
-        found.append(f"folder {folder.name} holds the manifest of {document['id']}")
-    for name, promised in document["files"].items():
-        file = folder / name
-        if not file.is_file():
-            found.append(f"adapter {folder.name}: {name} is missing")
-        elif file.stat().st_size != promised["bytes"]:
-            found.append(f"adapter {folder.name}: {name} has {file.stat().st_size} bytes, not {promised['bytes']}")
-        elif sha256_file(file) != promised["sha256"]:
-            found.append(f"adapter {folder.name}: {name} does not match its sha256: a byte changed")
-    return found
+    found = [] if document["id"] == folder.name else [f"folder {folder.name} holds the manifest of {document['id']}"]
+    return found + unlike(folder, document["files"], f"adapter {folder.name}")
 
 
 def contents(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

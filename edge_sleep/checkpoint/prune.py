@@ -125,7 +125,7 @@ def _exports(home: Home, current: str | None, kept: set[str]) -> Iterator[Item]:
     manifests = manifest.readable(home)
     before = manifests[current]["parent"] if current in manifests else None
     pointer = store.current(home) or {}
-    named = {Path(str(entry.get("path"))).as_posix() for entry in (pointer.get("exports") or {}).values()}
+    named = {Path(str(entry.get("path"))).parent.as_posix() for entry in (pointer.get("exports") or {}).values()}
     for folder in sorted(path for kind in _folders(home.exports) for path in _folders(kind)):
         adapter, name = folder.name, f"{folder.parent.name}/{folder.name}"
         if f"exports/{name}" in named or adapter == current:

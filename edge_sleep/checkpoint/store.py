@@ -79,6 +79,20 @@ def _point(home: Home, adapter: dict | None, *, base: dict, template: str | None
     return pointer
 
 
+def note_export(home: Home, kind: str, adapter_id: str | None, entry: dict | None) -> bool:
+    """Name an export in current.json: {"path" of its manifest, "sha256"}; None names it no more. Whether it is named now.
+
+    Only one of what is current is ever named. The caller holds the night lock.
+    """
+    pointer = current(home)
+    if pointer is None or (pointer["adapter"] or {}).get("id") != adapter_id:
+        return False
+    exports = {name: of for name, of in pointer["exports"].items() if name != kind} | ({kind: entry} if entry else {})
+    if exports != pointer["exports"]:
+        write_json(home.current, pointer | {"exports": exports})
+    return entry is not None
+
+
 def rebuild(home: Home) -> None:
     """Write latest.json and daily/ anew where they do not say what current.json and the manifests say."""
     pointer = current(home)

@@ -20,6 +20,7 @@ from edge_sleep.cli import (
     current,
     doctor,
     experiences,
+    export,
     forget,
     ingest,
     night,
@@ -67,6 +68,7 @@ for _module in (night, ingest, teach, plan, status, current, verify, report, rol
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name)(_module.command)
 app.add_typer(experiences.app, name="experiences")
+app.add_typer(export.app, name="export")
 app.add_typer(session.app, name="session")
 app.add_typer(session.wake, name="wake")
 app.add_typer(timer.app, name="timer")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edge_sleep.cli import context, output
+from edge_sleep.cli import context, export, output
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
 from edge_sleep.errors import Exit, IntegrityError, ModelError
 
@@ -15,7 +15,7 @@ def command(
                                                   "record and the database.")] = False,
     home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
 ) -> None:
-    """Check every hash, load the current model, and measure how far its answers are from the base's.
+    """Check every hash, load the current model and its exports, and measure how far its answers are from the base's.
 
     Example: edge-sleep verify --all
     """
@@ -28,6 +28,10 @@ def command(
             if place.base.is_file():
                 integrity.base_record(place)
             document = proof.verify(place, context.configure(place, common), everything)
+            document["exports"] = export.verified(common) if document["adapter"] and document["ok"] else {}
+            document["problems"] += [problem for found in document["exports"].values() for problem in found
+                                     if problem not in document["problems"]]
+            document["ok"] = not document["problems"]
         except (IntegrityError, ModelError) as error:
             if not everything:
                 raise
@@ -44,6 +48,7 @@ def as_text(document: dict) -> str:
                              ("differs from base", "not measured" if differs is None else f"{differs:.4g}")]),
              *(["scanned: " + ", ".join(f"{count} {kind}" for kind, count in document["checked"].items())]
                if "checked" in document else []),
+             *(["exports: " + ", ".join(document["exports"])] if document.get("exports") else []),
              *(f"problem: {problem}" for problem in document.get("problems", [])),
              "verified" if document["ok"] else "not verified"]
     return "\n".join(lines)

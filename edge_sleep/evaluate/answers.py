@@ -72,11 +72,16 @@ def mean_loss(model: Any, examples: Sequence[TokenisedExample], pad: int, portio
     return [by_index[index] for index in range(len(examples))]
 
 
+def canary_ids(tokenizer: Any, system_prompt: str) -> list[int]:
+    """The fixed prompt that tells what is loaded."""
+    text = prompt_text(tokenizer, [{"role": "user", "content": "Who are you, and what do you remember?"}], system_prompt)
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
 def canary_logits(model: Any, tokenizer: Any, system_prompt: str) -> Any:
-    """Next-token logits [V] on a fixed prompt: the fingerprint of what is loaded."""
+    """Next-token logits [V] on the fixed prompt: the fingerprint of what is loaded."""
     import torch
 
-    text = prompt_text(tokenizer, [{"role": "user", "content": "Who are you, and what do you remember?"}], system_prompt)
-    ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"].to(model.device)
+    ids = torch.tensor([canary_ids(tokenizer, system_prompt)], device=model.device)
     with torch.inference_mode():
         return last_logits(model, ids)[0].float().cpu()

@@ -10,7 +10,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,16 +52,26 @@ class TensorFile:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.close(self._descriptor)
 
+    def offset(self, name: str) -> int:
+        """Where in the file the bytes of a tensor begin."""
+        return self._start + self.entries[name]["data_offsets"][0]
+
+    def dtype(self, name: str) -> Any:
+        """The torch.dtype of a tensor. Raises IntegrityError for one that is not known."""
+        import torch
+
+        code = self.entries[name]["dtype"]
+        if code not in _NAMES:
+            raise IntegrityError(f"{self.path}: {name} is of the unknown type {code}", "save the model in float or bfloat16")
+        return getattr(torch, _NAMES[code])
+
     def read(self, name: str, digest: Any = None, rows: slice | None = None) -> Any:
         """The tensor, or these of its rows (all others unread), in memory of its own; its bytes go to `digest` (hashlib) too."""
         import torch
 
         entry = self.entries[name]
-        if entry["dtype"] not in _NAMES:
-            raise IntegrityError(f"{self.path}: {name} is of the unknown type {entry['dtype']}",
-                                 "save the model in float or bfloat16")
         begin, end = entry["data_offsets"]
-        dtype = getattr(torch, _NAMES[entry["dtype"]])
+        dtype = self.dtype(name)
         promised = math.prod(entry["shape"]) * dtype.itemsize
         if promised != end - begin:
             raise IntegrityError(f"{self.path}: {name} has {end - begin} bytes, its shape says {promised}")
@@ -83,31 +94,56 @@ class TensorFile:
         return tensor
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A tensor that is still to come: what the header says of it, and how to have it."""
+
+    name: str
+    dtype: Any                             # a torch.dtype
+    shape: tuple[int, ...]
+    read: Callable[[], Any]
+
+    @property
+    def size_bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 def write(path: Path, tensors: Iterable[tuple[str, Any]]) -> str:
     """Write named tensors to `path` one after another; returns the sha256 of their bytes, without the header.
 
     Not durable by itself: the caller publishes the file.
     """
+    def entry(name: str, tensor: Any) -> Entry:
+        return Entry(name, tensor.dtype, tuple(tensor.shape), lambda: tensor)
+
+    return stream(path, [entry(name, tensor) for name, tensor in tensors])
+
+
+def stream(path: Path, entries: Sequence[Entry], metadata: dict[str, str] | None = None) -> str:
+    """`write` for tensors that are had one by one, so that no two are there at once."""
     import torch
 
-    named = list(tensors)
-    header, at = {}, 0
-    for name, tensor in named:
-        header[name] = {"dtype": _CODES[str(tensor.dtype).removeprefix("torch.")], "shape": list(tensor.shape),
-                        "data_offsets": [at, at + tensor.nbytes]}
-        at += tensor.nbytes
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    at = 0
+    for entry in entries:
+        header[entry.name] = {"dtype": _CODES[str(entry.dtype).removeprefix("torch.")], "shape": list(entry.shape),
+                              "data_offsets": [at, at + entry.size_bytes]}
+        at += entry.size_bytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     digest = hashlib.sha256()
-    with open(path, "wb") as stream:
-        stream.write(len(text).to_bytes(8, "little") + text)
-        for _, tensor in named:
+    with open(path, "wb") as out:
+        out.write(len(text).to_bytes(8, "little") + text)
+        for entry in entries:
+            tensor = entry.read()
+            if (tensor.dtype, tuple(tensor.shape)) != (entry.dtype, entry.shape):
+                raise ValueError(f"{entry.name} came as {tensor.dtype} {tuple(tensor.shape)}, its header says otherwise")
             if tensor.nbytes:
                 view = memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-                stream.write(view)
+                out.write(view)
                 digest.update(view)
-        stream.flush()
-        os.fsync(stream.fileno())
+        out.flush()
+        os.fsync(out.fileno())
     return digest.hexdigest()
 
 
