@@ -208,7 +208,7 @@ def remembered(home: Home) -> dict | None:
     """What latest.json says was current, as a pointer, for who has a damaged current.json; None where it does not stand."""
     mark = marks.read(home.latest) if home.latest.is_file() else None
     known = read_json(home.base, "base record") if home.base.is_file() else None
-    if known is None or marks.wrong(home, mark, manifest.readable(home)) is not None:
+    if known is None or not isinstance(mark, dict) or marks.wrong(home, mark, manifest.readable(home)) is not None:
         return None
     return {"format": FORMAT, "base": {key: known[key] for key in ("source", "sha256")}, "adapter": mark["adapter"],
             "chat_template_sha256": None, "system_prompt_sha256": None, "exports": {}, "night": mark["night"],

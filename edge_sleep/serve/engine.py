@@ -222,7 +222,7 @@ class Engine:
             self.metrics.device_held.set(self._held is not None)
 
         def pause(seconds: float) -> None:
-            if self._stopping.is_set() or job is not None and job.cancelled.wait(seconds):
+            if (self._stopping if job is None else job.cancelled).wait(seconds) or self._stopping.is_set():
                 raise _Left
 
         turn.wait_for_night(self.home, self.config.serve.wait, self.tell, pause)
@@ -240,6 +240,9 @@ class Engine:
         """Between requests: give back what was not used for long, follow what became current."""
         session = self._session
         if session is None:
+            return
+        if self._held is None and lock.is_held(self.home.night_lock):
+            self._give_back()              # the conversation that we answered under has ended, and a night was first
             return
         if self._clock.monotonic() - self._last >= self.config.serve.idle:
             self.tell("nobody asked for a while: device and memory are given back until somebody does")

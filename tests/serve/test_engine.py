@@ -124,6 +124,18 @@ def test_it_answers_while_another_conversation_has_the_device_and_takes_it_after
     until(lambda: rig.holds)
 
 
+def test_a_night_that_was_first_when_that_conversation_ended_has_the_board(rig: Rig, parrot) -> None:
+    with lock.hold(rig.home.session_lock, "a conversation (robot)"):
+        rig.start()
+        rig.said()
+        night = lock.hold(rig.home.night_lock, "a night")
+        night.__enter__()
+    until(lambda: parrot.closed)
+    assert not lock.is_held(rig.home.session_lock), "nobody asks: nothing tells the night to give way"
+    night.__exit__(None, None, None)
+    assert rig.said("again") == "I heard again"
+
+
 def test_no_more_wait_than_may(rig: Rig, parrot) -> None:
     go, begun = threading.Event(), threading.Event()
     parrot.before = lambda _: (begun.set(), go.wait(10))
