@@ -5,6 +5,7 @@ finds it by its lock, waits, and reads its record.
 """
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sqlite3
@@ -76,7 +77,9 @@ class Watcher:
         self.begun: Begun | None = None
         self.left: int | None = None               # nights this watcher may still begin; None: any number
         self.last_exit: int | None = None
-        self._saved, self._saved_at = self.book, self.clock.since_boot()
+        at = self.book.at
+        self._saved = self.book
+        self._saved_at = at.since_boot if at is not None and at.boot == self.clock.boot() else -math.inf
         self._newest: tuple[tuple[Path, int], dict] | None = None
         self._teller = Teller(home.root, say)
         self._said = ""

@@ -198,6 +198,33 @@ def test_time_alone_is_written_seldom(bench: Bench) -> None:
     assert bench.home.rhythm.stat().st_mtime_ns > written
 
 
+def test_a_watcher_that_looks_once_an_hour_writes_each_time(bench: Bench) -> None:
+    bench.machine = replace(bench.machine, new=0)
+    bench.watcher.tick()
+    for _ in range(3):
+        written = bench.home.rhythm.stat().st_mtime_ns
+        bench.watcher = bench.start()
+        bench.later(1)
+        assert bench.home.rhythm.stat().st_mtime_ns > written and bench.book().at.since_boot == bench.clock.since_boot()
+
+
+def test_transcripts_are_read_before_a_night_is_weighed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "home", f"data.sessions=[{tmp_path}/talk]")
+    (tmp_path / "talk").mkdir()
+    (tmp_path / "talk" / "a.json").write_text("{}")
+    os.utime(tmp_path / "talk" / "a.json", (0, 0))
+    bench.machine = replace(bench.machine, new=0)
+    bench.watcher = Watcher(bench.home, lambda: config.load(None, bench.sets), bench.command, bench.said.append, bench.clock,
+                            machine=bench.observe, reading=lambda paths: [sys.executable, "-S", "-E", "-c", "", *map(str, paths)])
+    assert "night" in [reason.name for reason in bench.watcher.tick().decision.against] and bench.watcher.busy
+    bench.machine = replace(bench.machine, new=20)                         # what was read is something to learn
+    until = time.monotonic() + 60
+    while bench.watcher.begun is None and time.monotonic() < until:
+        time.sleep(0.01)
+        bench.watcher.tick()
+    assert bench.ended().outcome == "promoted" and bench.book().inbox is not None
+
+
 def test_a_missed_night_is_told_once_and_again_until_it_is_heard(tmp_path: Path) -> None:
     told = tmp_path / "told"
     bench = Bench(tmp_path / "home", f"schedule.command=test -e {tmp_path}/there && cat >> {told} && echo $EDGE_SLEEP_ALARM >> {told}")
