@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -119,6 +120,18 @@ def test_no_second_night_before_the_first_has_its_lock(bench: Bench) -> None:
     bench.watcher.tick()
     assert len(bench.seconds) == 1
     assert bench.ended().attempts == 1
+
+
+@pytest.mark.parametrize("days", [-3, 1, 400])
+def test_a_clock_that_is_set_while_the_night_runs(bench: Bench, days: int) -> None:
+    bench.watcher.tick()
+    assert bench.watcher.begun is not None
+    bench.watcher.begun.child.wait(120)
+    bench.clock.wall += timedelta(days=days)
+    bench.watcher.tick()
+    [entry] = [entry for entry in bench.book().entries if entry.attempts]
+    assert entry.outcome == "promoted" and entry.date == (EVENING + timedelta(days=days)).date().isoformat()
+    assert len(bench.seconds) == 1
 
 
 def test_another_s_lock_is_no_attempt(bench: Bench) -> None:
@@ -266,9 +279,12 @@ def test_a_disk_that_is_full_begins_no_night(bench: Bench, monkeypatch) -> None:
 
 
 def test_a_damaged_store_is_a_crisis_and_no_end(bench: Bench) -> None:
-    bench.watcher.trouble(__import__("sqlite3").DatabaseError("file is not a database"))
+    bench.watcher.trouble(sqlite3.OperationalError("database is locked"))
+    assert metabolic.read(bench.home).state is metabolic.State.WAKE
+    bench.said.clear()
+    bench.watcher.trouble(sqlite3.DatabaseError("file is not a database"))
     assert metabolic.read(bench.home).state is metabolic.State.CRISIS and metabolic.read(bench.home).cause == "integrity"
-    bench.watcher.trouble(__import__("sqlite3").DatabaseError("file is not a database"))
+    bench.watcher.trouble(sqlite3.DatabaseError("file is not a database"))
     assert len(bench.said) == 1
 
 

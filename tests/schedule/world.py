@@ -56,7 +56,7 @@ class Board:
             self._save()
             self.true += self.night_seconds
             after = consider(self.book, self.moment(), self.settings, Machine(running="the night"))
-            self.book = after.book.end(look.tonight.date, self.outcome(), 0, "simulated")
+            self.book = after.book.end(self.outcome(), 0, "simulated")
             self._save()
         elif self.true - self.saved_at > 10 * MINUTE:
             self._save()
