@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from edge_sleep.system.home import Home
 
 Rows = list[tuple[Any, ...]]
+_LATELY_SECONDS = 1800.0                   # a timer looks every quarter of an hour, and holds no lock in between
 
 
 def examine(home: Home, common: Common) -> dict[str, Any]:
@@ -22,11 +23,13 @@ def examine(home: Home, common: Common) -> dict[str, Any]:
     config = context.configure(home, common)
     settings = rhythm.Settings.of(config)
     kept, wrong = book.read(home.rhythm)
-    look = rhythm.consider(kept, book.Moment.of(Clock()), settings, observed(home, config))
+    now = book.Moment.of(Clock())
+    look = rhythm.consider(kept, now, settings, observed(home, config))
+    lately = kept.at is not None and kept.at.boot == now.boot and now.since_boot - kept.at.since_boot < _LATELY_SECONDS
     state = metabolic.read(home).as_json()
     if state["state"] in ("WAKE", "REST"):             # nobody may be watching the hour
         state["state"] = "REST" if look.phase.dark or look.phase.value == "dusk" else "WAKE"
-    return {**as_json(look, settings), "metabolic": state, "watched": lock.is_held(home.watch_lock),
+    return {**as_json(look, settings), "metabolic": state, "watched": lately or lock.is_held(home.watch_lock),
             "alarms": [asdict(alarm) for alarm in alarms.standing(look.book, alarms.Voice.of(config.schedule))], "problem": wrong}
 
 

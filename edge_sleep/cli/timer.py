@@ -108,11 +108,11 @@ def remove(home: HomeOption = None, profile: ProfileOption = None, sets: SetOpti
 @app.command("failed", hidden=True)
 def failed(unit: Annotated[str, typer.Argument(metavar="UNIT")], home: HomeOption = None, profile: ProfileOption = None,
            sets: SetOption = None, as_json: JsonOption = False) -> None:
-    """Say out loud that a unit failed; systemd calls this.
+    """Say out loud that a unit failed, once a day; systemd calls this.
 
     Example: edge-sleep timer failed edge-sleep
     """
-    from edge_sleep.schedule import alarms
+    from edge_sleep.schedule import alarms, book
     from edge_sleep.system.clock import Clock
     common = Common.of(home, profile, sets, as_json)
     place = common.existing_home()
@@ -121,10 +121,19 @@ def failed(unit: Annotated[str, typer.Argument(metavar="UNIT")], home: HomeOptio
     alarm = alarms.Alarm(alarms.FAILED_UNIT, Clock().now().date().isoformat(), text)
     say = watch.journal()
     say(f"warning: {text}")
-    problems = [why for channel in voice.channels if (why := alarms.tell(alarm, channel, voice, place.root)) is not None]
-    for problem in problems:
-        say(f"warning: {problem}")
-    output.answer({"told": list(voice.channels), "problems": problems}, text, as_json)
+    kept, _ = book.read(place.rhythm)
+    told, problems = ["log"], []
+    for channel in voice.channels[1:]:
+        if kept.told.get(f"{alarm.kind} {channel}") == alarm.date:         # a timer fails again every quarter of an hour
+            continue
+        if (why := alarms.tell(alarm, channel, voice, place.root)) is None:
+            kept = alarms.told(kept, alarm, channel)
+            told.append(channel)
+        else:
+            problems.append(why)
+            say(f"warning: {why}")
+    book.write(place.rhythm, kept)
+    output.answer({"told": told, "problems": problems}, text, as_json)
 
 
 def planned(home: Home, common: Common, config: Config, watches: bool, user: str | None) -> Plan:

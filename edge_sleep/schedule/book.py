@@ -154,16 +154,23 @@ class Book:
                       record=None if before is None else before.record, stamp=None if before is None else before.stamp)
         return self._with(begun, before)
 
-    def end(self, on: date, outcome: str, exit_code: int | None, reason: str, record: dict | None = None) -> Book:
-        """What became of it; `record` is the night's record, where it left one."""
-        before = self.of(on)
-        assert before is not None and before.attempts
+    def running(self) -> Entry | None:
+        """The one that was begun last and is not known to have ended; the clock may have been set since, and its date with it."""
+        return max((entry for entry in self.entries if entry.attempts and entry.outcome is None), key=lambda entry: entry.lived,
+                   default=None)
+
+    def end(self, outcome: str, exit_code: int | None, reason: str, record: dict | None = None) -> Book:
+        """What became of the running one; `record` is the night's record, where it left one."""
+        before = self.running()
+        if before is None:
+            return self
         told = {} if record is None else {"record": record["night"], "stamp": record["ended"]}
         return self._with(replace(before, over=self.lived, outcome=outcome, exit_code=exit_code, reason=reason, **told), before)
 
-    def take_back(self, on: date, before: Entry | None) -> Book:
-        """It did not begin after all: another had the lock."""
-        entries = tuple(entry for entry in self.entries if entry.date != on.isoformat())
+    def take_back(self, before: Entry | None) -> Book:
+        """The running one did not begin after all: another had the lock. before: its date's entry until then."""
+        running = self.running()
+        entries = tuple(entry for entry in self.entries if entry is not running)
         return replace(self, entries=entries if before is None else (*entries, before))
 
     def note(self, record: dict, windows: Windows, zone: tzinfo) -> Book:

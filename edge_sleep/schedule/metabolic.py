@@ -13,6 +13,7 @@ from typing import Any
 
 from edge_sleep.errors import IntegrityError
 from edge_sleep.schedule.circadian import Phase
+from edge_sleep.system import lock
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
@@ -35,7 +36,11 @@ class Seen:
 def read(home: Home | Path | str) -> Metabolic:
     """What the companion of a home is doing. A few file operations: a conversation loop can ask before every answer."""
     place = home if isinstance(home, Home) else Home(Path(home).expanduser().absolute())
-    return published(place)
+    found = published(place)
+    if found.state in (State.WAKE, State.REST) and (holder := lock.holder(place.session_lock)) is not None:
+        what = f"{holder.get('what', 'a conversation')} has the device"
+        return Metabolic(State.FOCUS, None, what, None, None, holder.get("pid"))
+    return found
 
 
 def steps(now: Metabolic, seen: Seen, at: datetime) -> Iterator[tuple[Event, str]]:

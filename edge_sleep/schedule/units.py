@@ -116,7 +116,7 @@ def _hardening(plan: Plan) -> list[str]:
     anyone = ["NoNewPrivileges=yes", "LockPersonality=yes", "RestrictRealtime=yes", "RestrictSUIDSGID=yes",
               "RestrictNamespaces=yes", f"RestrictAddressFamilies={families}", "SystemCallArchitectures=native",
               # The last two read whether the clock is synchronised; setting it needs a capability.
-              "SystemCallFilter=@system-service adjtimex clock_adjtime", "SystemCallErrorNumber=EPERM", "UMask=0077"]
+              "SystemCallFilter=@system-service adjtimex clock_adjtime", "SystemCallErrorNumber=EPERM", "UMask=0027"]
     if not plan.system:
         return anyone
     mine = ["ProtectSystem=strict", "ProtectHome=read-only", f"ReadWritePaths={_path(plan.home)}", "PrivateTmp=yes",

@@ -5,6 +5,7 @@ finds it by its lock, waits, and reads its record.
 """
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sqlite3
@@ -76,7 +77,9 @@ class Watcher:
         self.begun: Begun | None = None
         self.left: int | None = None               # nights this watcher may still begin; None: any number
         self.last_exit: int | None = None
-        self._saved, self._saved_at = self.book, self.clock.since_boot()
+        at = self.book.at
+        self._saved = self.book
+        self._saved_at = at.since_boot if at is not None and at.boot == self.clock.boot() else -math.inf
         self._newest: tuple[tuple[Path, int], dict] | None = None
         self._teller = Teller(home.root, say)
         self._said = ""
@@ -174,7 +177,7 @@ class Watcher:
                                      env=self._environment, start_new_session=True)
         except OSError as error:
             why = f"it does not start: {error.strerror}"
-            self.book = self.book.end(look.tonight.date, Outcome.FAILED.value, int(Exit.BUG), why)
+            self.book = self.book.end(Outcome.FAILED.value, int(Exit.BUG), why)
             return
         _kill_first(child.pid)
         self.left = None if self.left is None else self.left - 1
@@ -190,7 +193,7 @@ class Watcher:
         doubted = nights.doubt(moment, machine.synchronised, self.settings.settle) is not None
         self.book = self.book.look(moment, self.settings.windows, self.settings.zone, doubted)
         if code == Exit.BUSY:
-            self.book = self.book.take_back(begun.date, begun.before)
+            self.book = self.book.take_back(begun.before)
             self.say("the night did not begin: another holds the device")
             return
         record = self._newest_record()
@@ -200,7 +203,7 @@ class Watcher:
         else:
             record, outcome = None, _OUTCOME.get(code, Outcome.FAILED.value)
             reason = f"killed by signal {code - 128}" if code > 128 else f"it ended with exit code {code} and left no record"
-        self.book = self.book.end(begun.date, outcome, code, reason, record)
+        self.book = self.book.end(outcome, code, reason, record)
         self._save(at_once=True)
         self.say(f"the night of {begun.date} ended: {outcome}; {reason}")
 
@@ -231,7 +234,8 @@ class Watcher:
         if told != self._said:
             self.say(told)
             self._said = told
-        if isinstance(error, (IntegrityError, sqlite3.DatabaseError)):
+        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)    # that is: busy
+        if damaged or isinstance(error, IntegrityError):
             with suppress(StorageError):
                 metabolic.publish(self.home, metabolic.Event.TROUBLE, told, "the watcher", self.clock, "integrity")
 

@@ -74,6 +74,9 @@ def test_one_watcher_a_home(cli, home: Home) -> None:
     with lock.hold(home.watch_lock, "a watcher"):
         assert cli("watch", "--once", "--home", home.root).code == 17
         assert cli("status", "--home", home.root, "--json").document["rhythm"]["watched"] is True
+    assert cli("status", "--home", home.root, "--json").document["rhythm"]["watched"] is False
+    assert cli("watch", "--once", "--home", home.root, *windows(dark=False)).code == 10
+    assert cli("status", "--home", home.root, "--json").document["rhythm"]["watched"] is True        # a timer looked lately
 
 
 def test_transcripts_of_every_night_must_be_there(cli, home: Home, tmp_path: Path) -> None:
@@ -160,8 +163,10 @@ def test_the_sandbox_follows_the_configuration(home: Home, sets: list[str], netw
     assert any(item.startswith("PYTHONPATH=") for item in plan.environment)            # this is a checkout
 
 
-def test_a_failed_unit_is_said_out_loud(cli, home: Home, tmp_path: Path) -> None:
-    ran = cli("timer", "failed", "edge-sleep", "--home", home.root, "--set",
-              f"schedule.command=cat > {tmp_path}/told; echo $EDGE_SLEEP_ALARM >> {tmp_path}/told", "--json")
-    assert ran.code == 0 and ran.document == {"told": ["log", "command"], "problems": []}
-    assert (tmp_path / "told").read_text().endswith("says why\nfailed_unit\n")
+def test_a_failed_unit_is_said_out_loud_once_a_day(cli, home: Home, tmp_path: Path) -> None:
+    failed = ("timer", "failed", "edge-sleep", "--home", home.root, "--json", "--set")
+    assert cli(*failed, "schedule.command=exit 3").document["problems"] == ["schedule.command ended with 3"]
+    command = f"schedule.command=cat >> {tmp_path}/told; echo $EDGE_SLEEP_ALARM >> {tmp_path}/told"
+    assert cli(*failed, command).document == {"told": ["log", "command"], "problems": []}
+    assert cli(*failed, command).document == {"told": ["log"], "problems": []}
+    assert (tmp_path / "told").read_text().endswith("says why\nfailed_unit\n") and len((tmp_path / "told").read_text().splitlines()) == 2

@@ -37,7 +37,7 @@ def slept(text: str = "2026-06-10 22:00", outcome: str = "promoted", code: int =
     assert begin.decision, begin.decision
     at = replace(moment(text, since_boot), wall=wall(text) + minutes * MINUTE, since_boot=since_boot + minutes * MINUTE)
     book = consider(begun(begin), at, USUAL, Machine(running="it")).book
-    return book.end(date(2026, 6, 10), outcome, code, "as told")
+    return book.end(outcome, code, "as told")
 
 
 def later(book: Book, hours: float, step: float = 0.0, boot: str | None = None, up: float = 0.0) -> Moment:
@@ -70,7 +70,7 @@ def test_giving_way_is_gone_on_with_at_once_and_costs_no_attempt() -> None:
         again = look(book, later(book, 0.1))
         assert again.decision and not look(book, later(book, 0.1), session="a conversation").decision
         book = begun(again)
-        book = consider(book, later(book, 0.1), USUAL, Machine(running="it")).book.end(date(2026, 6, 10), "preempted", 14, "again")
+        book = consider(book, later(book, 0.1), USUAL, Machine(running="it")).book.end("preempted", 14, "again")
     entry = book.of(date(2026, 6, 10))
     assert entry is not None and entry.attempts == 1
 
@@ -81,7 +81,7 @@ def test_heat_waits_an_hour_and_a_broken_night_is_tried_three_times() -> None:
     for attempts in (2, 3):
         again = look(book, later(book, 1.01))
         book = begun(again)
-        book = consider(book, later(book, 0.1), USUAL, Machine(running="it")).book.end(date(2026, 6, 10), "failed", 50, "broken")
+        book = consider(book, later(book, 0.1), USUAL, Machine(running="it")).book.end("failed", 50, "broken")
         assert book.of(date(2026, 6, 10)).attempts == attempts
     refused = look(book, later(book, 1.5)).decision
     assert [reason.name for reason in refused.against] == ["once", "apart"] and "3 times" in str(refused)

@@ -72,6 +72,13 @@ def test_what_a_killed_process_left_is_corrected_by_its_lock(home: Home) -> None
     assert publish(home, Event.DARK) == "REST"
 
 
+def test_a_conversation_is_focus_whoever_published_what(home: Home) -> None:
+    publish(home, Event.DARK)
+    with lock.hold(home.session_lock, "a robot"):
+        found = metabolic.read(home)
+    assert found.state is State.FOCUS and "a robot" in found.reason and metabolic.read(home).state is State.REST
+
+
 def test_what_says_nothing_new_is_not_written(home: Home) -> None:
     clock = ManualClock()
     publish(home, Event.LIGHT, clock=clock)

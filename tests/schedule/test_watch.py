@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -121,6 +122,18 @@ def test_no_second_night_before_the_first_has_its_lock(bench: Bench) -> None:
     assert bench.ended().attempts == 1
 
 
+@pytest.mark.parametrize("days", [-3, 1, 400])
+def test_a_clock_that_is_set_while_the_night_runs(bench: Bench, days: int) -> None:
+    bench.watcher.tick()
+    assert bench.watcher.begun is not None
+    bench.watcher.begun.child.wait(120)
+    bench.clock.wall += timedelta(days=days)
+    bench.watcher.tick()
+    [entry] = [entry for entry in bench.book().entries if entry.attempts]
+    assert entry.outcome == "promoted" and entry.date == (EVENING + timedelta(days=days)).date().isoformat()
+    assert len(bench.seconds) == 1
+
+
 def test_another_s_lock_is_no_attempt(bench: Bench) -> None:
     with lock.hold(bench.home.night_lock, "by hand"):
         monkey, bench.watcher._machine = bench.watcher._machine, lambda *_: bench.machine        # it came between look and start
@@ -198,6 +211,33 @@ def test_time_alone_is_written_seldom(bench: Bench) -> None:
     assert bench.home.rhythm.stat().st_mtime_ns > written
 
 
+def test_a_watcher_that_looks_once_an_hour_writes_each_time(bench: Bench) -> None:
+    bench.machine = replace(bench.machine, new=0)
+    bench.watcher.tick()
+    for _ in range(3):
+        written = bench.home.rhythm.stat().st_mtime_ns
+        bench.watcher = bench.start()
+        bench.later(1)
+        assert bench.home.rhythm.stat().st_mtime_ns > written and bench.book().at.since_boot == bench.clock.since_boot()
+
+
+def test_transcripts_are_read_before_a_night_is_weighed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "home", f"data.sessions=[{tmp_path}/talk]")
+    (tmp_path / "talk").mkdir()
+    (tmp_path / "talk" / "a.json").write_text("{}")
+    os.utime(tmp_path / "talk" / "a.json", (0, 0))
+    bench.machine = replace(bench.machine, new=0)
+    bench.watcher = Watcher(bench.home, lambda: config.load(None, bench.sets), bench.command, bench.said.append, bench.clock,
+                            machine=bench.observe, reading=lambda paths: [sys.executable, "-S", "-E", "-c", "", *map(str, paths)])
+    assert "night" in [reason.name for reason in bench.watcher.tick().decision.against] and bench.watcher.busy
+    bench.machine = replace(bench.machine, new=20)                         # what was read is something to learn
+    until = time.monotonic() + 60
+    while bench.watcher.begun is None and time.monotonic() < until:
+        time.sleep(0.01)
+        bench.watcher.tick()
+    assert bench.ended().outcome == "promoted" and bench.book().inbox is not None
+
+
 def test_a_missed_night_is_told_once_and_again_until_it_is_heard(tmp_path: Path) -> None:
     told = tmp_path / "told"
     bench = Bench(tmp_path / "home", f"schedule.command=test -e {tmp_path}/there && cat >> {told} && echo $EDGE_SLEEP_ALARM >> {told}")
@@ -239,9 +279,12 @@ def test_a_disk_that_is_full_begins_no_night(bench: Bench, monkeypatch) -> None:
 
 
 def test_a_damaged_store_is_a_crisis_and_no_end(bench: Bench) -> None:
-    bench.watcher.trouble(__import__("sqlite3").DatabaseError("file is not a database"))
+    bench.watcher.trouble(sqlite3.OperationalError("database is locked"))
+    assert metabolic.read(bench.home).state is metabolic.State.WAKE
+    bench.said.clear()
+    bench.watcher.trouble(sqlite3.DatabaseError("file is not a database"))
     assert metabolic.read(bench.home).state is metabolic.State.CRISIS and metabolic.read(bench.home).cause == "integrity"
-    bench.watcher.trouble(__import__("sqlite3").DatabaseError("file is not a database"))
+    bench.watcher.trouble(sqlite3.DatabaseError("file is not a database"))
     assert len(bench.said) == 1
 
 

@@ -56,7 +56,7 @@ class Board:
             self._save()
             self.true += self.night_seconds
             after = consider(self.book, self.moment(), self.settings, Machine(running="the night"))
-            self.book = after.book.end(look.tonight.date, self.outcome(), 0, "simulated")
+            self.book = after.book.end(self.outcome(), 0, "simulated")
             self._save()
         elif self.true - self.saved_at > 10 * MINUTE:
             self._save()
@@ -98,6 +98,11 @@ def years(board: Board, end: float, chance: random.Random, disturb: Callable[[Bo
     while board.true < end:
         board.tick()
         disturb(board, chance)
-        near = true_night(board, board.true, 1 * HOUR)
-        idle = near is None or (board.runs and near.begins.timestamp() <= board.runs[-1].true)
-        board.true += chance.uniform(1, 2.9) * HOUR if idle else chance.uniform(10, 45) * MINUTE
+        near = true_night(board, board.true, 0.5 * HOUR)
+        if near is None or (board.runs and near.begins.timestamp() - HOUR <= board.runs[-1].true):
+            now = datetime.fromtimestamp(board.true, timezone.utc)
+            ahead = circadian.nights_from(board.settings.windows, board.settings.zone, now)
+            coming = next(night for night in ahead if night.begins > now).begins.timestamp()
+            board.true = min(board.true + chance.uniform(1, 6) * HOUR, coming + chance.uniform(-25, 25) * MINUTE)
+        else:
+            board.true += chance.uniform(10, 45) * MINUTE
