@@ -1,14 +1,12 @@
 """What every command shares: its common options, the home, and the configuration in its layers."""
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import edge_sleep
 from edge_sleep.errors import UsageError
 from edge_sleep.system.home import Home, default_home
 
@@ -65,12 +63,6 @@ class Common:
         if not home.exists():
             raise UsageError(f"no home at {home.root}", "`edge-sleep night` makes one, or name another with --home")
         return home
-
-
-def environment_for_children() -> dict[str, str]:
-    """The environment in which `python -m edge_sleep` finds this very package, from a bare checkout too."""
-    found = os.pathsep.join(filter(None, [str(Path(edge_sleep.__file__).parent.parent), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": found}
 
 
 def load_profile(common: Common) -> tuple[Profile, str]:

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_sleep.cli import context, output
+from edge_sleep.cli import output
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
 from edge_sleep.errors import Busy, Exit, UsageError
-from edge_sleep.system import lock, turn
+from edge_sleep.system import children, lock, turn
 from edge_sleep.system.files import read_json, write_json
 from edge_sleep.system.home import Home
 
@@ -109,7 +109,7 @@ def start_holder(home: Home) -> int:
     child: Any = subprocess.Popen(
         [sys.executable, "-m", "edge_sleep.cli.holder", str(home.session_lock), _WHAT], stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, text=True,
-        env=context.environment_for_children())
+        env=children.environment())
     said = child.stdout.readline().strip()
     child.stdout.close()
     if said != "held":

@@ -32,7 +32,7 @@ def command(
     Example: edge-sleep watch --once
     """
     from edge_sleep.schedule import watch
-    from edge_sleep.system import lock
+    from edge_sleep.system import children, lock
     given = list(sets or [])
     if sessions:
         if missing := [str(path) for path in sessions if not path.expanduser().exists()]:
@@ -42,7 +42,7 @@ def command(
     place = common.open_home()
     with lock.hold(place.watch_lock, "a watcher"):
         watcher = watch.Watcher(place, configured(common), night_command(common), journal(),
-                                environment=context.environment_for_children(), reading=reading_command(common))
+                                environment=children.environment(), reading=reading_command(common))
         code = watch.watch(watcher, once)
         if as_json:
             output.answer(document(watcher, code), "", as_json)

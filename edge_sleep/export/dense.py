@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def weights_of(model: Any) -> Iterator[tensors.Entry]:
     """Every weight of a loaded 4-bit base, readable, in the type it computes in; a tied head once."""
     ends = {"embedding": model.get_input_embeddings(), "head": model.get_output_embeddings()}
     names = {id(module): name for name, module in model.named_modules()}
-    tables = []
+    tables: list[Any] = []
     for end in ends.values():
         table = getattr(end, "table", None)
         if table is not None and all(table is not seen for seen in tables):
@@ -99,7 +100,11 @@ def weights_of(model: Any) -> Iterator[tensors.Entry]:
     stored = model.state_dict().keys()
     for name, buffer in model.named_buffers():
         if name in stored and id(buffer) not in inside:
-            yield tensors.Entry(name, buffer.dtype, tuple(buffer.shape), lambda buffer=buffer: buffer)
+            yield tensors.Entry(name, buffer.dtype, tuple(buffer.shape), partial(_itself, buffer))
+
+
+def _itself(buffer: Any) -> Any:
+    return buffer
 
 
 def _of_parameter(name: str, parameter: Any) -> tensors.Entry:

@@ -78,7 +78,9 @@ def open_lora(model: Any, shape: Shape) -> list[Site]:
                   helper.make_node("MatMul", [f"{result}/lora_xA", site.b], [f"{result}/lora"], f"{node.name}/lora_xAB"),
                   helper.make_node("Add", [whole, f"{result}/lora"], [result], f"{node.name}/lora_Add")]
         rank = f"{site.name}.rank"
-        for name, dims, empty in ((site.a, [inputs, rank], [inputs, 1]), (site.b, [rank, outputs], [1, outputs])):
+        opened: tuple[tuple[str, list[int | str], list[int]], ...] = (
+            (site.a, [inputs, rank], [inputs, 1]), (site.b, [rank, outputs], [1, outputs]))
+        for name, dims, empty in opened:
             graph.input.append(helper.make_tensor_value_info(name, kind, dims))
             size = empty[0] * empty[1] * (4 if kind == TensorProto.FLOAT else 2)
             graph.initializer.append(helper.make_tensor(name, kind, empty, bytes(size), raw=True))

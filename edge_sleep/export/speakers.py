@@ -58,7 +58,8 @@ def of_model(model: Any) -> Speak:
 def _transformers(made: Made, device: Device) -> Any:
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(made.folder, dtype="auto", local_files_only=True).to(device.torch_name).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(made.folder, dtype="auto", local_files_only=True)
+    return model.to(device.torch_name).eval()
 
 
 def _llama(shop: Workshop, made: Made, adapted: bool) -> llama.LlamaModel:

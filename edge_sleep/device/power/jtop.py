@@ -11,7 +11,8 @@ from typing import Any
 from edge_sleep.device.power import modes
 from edge_sleep.device.power.actuator import Actuator, PowerError, UnknownName
 from edge_sleep.device.power.commands import last_line
-from edge_sleep.device.telemetry.jtop import import_path, missing
+from edge_sleep.device.telemetry.jtop import missing
+from edge_sleep.system import children
 
 # For so long after boot the service holds jetson_clocks back, and would switch them on when nobody expects it any more.
 _BOOT_SECONDS = 65.0
@@ -32,7 +33,7 @@ class _Jtop(Actuator):
     def ask(self, **change: Any) -> dict[str, Any]:
         """What the service shows, after it was asked for `change` where there is one."""
         said = self.run(self.machine.python, "-m", "edge_sleep.device.power.jtop_child", json.dumps(change),
-                        environment=import_path())
+                        environment=children.environment())
         line = next((line for line in reversed(said.splitlines()) if line.startswith("{")), None)
         if line is None:
             raise PowerError(f"the jtop client ended without a word: {last_line(said)}")

@@ -19,6 +19,7 @@ from typing import Any
 from edge_sleep.device import memory
 from edge_sleep.device.telemetry import sysfs
 from edge_sleep.device.telemetry.reading import Lost, Reading
+from edge_sleep.system import children
 
 SOCKET = Path("/run/jtop.sock")
 PACKAGE = "jetson-stats"
@@ -102,7 +103,7 @@ class Jtop:
         self._torn, self._advanced = b"", self.monotonic()
         self._child = subprocess.Popen(
             [self.python, "-m", "edge_sleep.device.telemetry.jtop_child", str(INTERVAL_SECONDS)], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **import_path()})
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=children.environment())
         assert self._child.stdout is not None
         os.set_blocking(self._child.stdout.fileno(), False)
 
@@ -189,11 +190,3 @@ def missing(socket: Path) -> str | None:
     if installed_version() is None:
         return f"{PACKAGE} is not installed (pip install 'edge_sleep[jetson]', of the service's version)"
     return None if socket.exists() else f"no jtop service ({socket} is missing)"
-
-
-def import_path() -> dict[str, str]:
-    """The child has to find edge_sleep as this process did, also in a checkout that is not installed."""
-    import edge_sleep
-
-    root = str(Path(edge_sleep.__file__).parent.parent)
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
