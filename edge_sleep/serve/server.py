@@ -39,11 +39,11 @@ def run(home: Home, config: Config, tell: Callable[[str], None]) -> dict[str, An
         engine = Engine(home, config, metrics, tell)
         engine.start()
         try:
+            if token is not None:
+                tell(f"asks for the token in {home.keys / access.TOKEN}")
             place = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{listener.getsockname()[1]}/v1"
             tell(f"serving {engine.state.identity['adapter'] or 'the base as it is'} at {place}" if engine.state.identity
                  else f"serving at {place}")
-            if token is not None:
-                tell(f"asks for the token in {home.keys / access.TOKEN}")
             server = uvicorn.Server(uvicorn.Config(
                 api.app(engine, access.Access(token), metrics, settings, tell), loop="asyncio", http="h11", ws="none",
                 lifespan="off", log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS,
@@ -63,6 +63,7 @@ def _listening(host: str, port: int) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(found[4])
+            listener.listen()                  # whoever reads the address may ask at once, and waits
         except BaseException:
             listener.close()
             raise
