@@ -87,7 +87,7 @@ def weights_of(model: Any) -> Iterator[tensors.Entry]:
     """Every weight of a loaded 4-bit base, readable, in the type it computes in; a tied head once."""
     ends = {"embedding": model.get_input_embeddings(), "head": model.get_output_embeddings()}
     names = {id(module): name for name, module in model.named_modules()}
-    tables = []
+    tables: list[Any] = []
     for end in ends.values():
         table = getattr(end, "table", None)
         if table is not None and all(table is not seen for seen in tables):
@@ -99,13 +99,17 @@ def weights_of(model: Any) -> Iterator[tensors.Entry]:
     stored = model.state_dict().keys()
     for name, buffer in model.named_buffers():
         if name in stored and id(buffer) not in inside:
-            yield tensors.Entry(name, buffer.dtype, tuple(buffer.shape), lambda buffer=buffer: buffer)
+            yield _as_it_is(name, buffer)
+
+
+def _as_it_is(name: str, value: Any) -> tensors.Entry:
+    return tensors.Entry(name, value.dtype, tuple(value.shape), lambda: value)
 
 
 def _of_parameter(name: str, parameter: Any) -> tensors.Entry:
     state = getattr(parameter, "quant_state", None)
     if state is None:
-        return tensors.Entry(name, parameter.dtype, tuple(parameter.shape), lambda: parameter)
+        return _as_it_is(name, parameter)
     from edge_sleep.ops.nf4 import dequantise
 
     return tensors.Entry(name, state.dtype, tuple(state.shape), lambda: dequantise(parameter, state.dtype))
