@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,17 +99,17 @@ def weights_of(model: Any) -> Iterator[tensors.Entry]:
     stored = model.state_dict().keys()
     for name, buffer in model.named_buffers():
         if name in stored and id(buffer) not in inside:
-            yield tensors.Entry(name, buffer.dtype, tuple(buffer.shape), partial(_itself, buffer))
+            yield _as_it_is(name, buffer)
 
 
-def _itself(buffer: Any) -> Any:
-    return buffer
+def _as_it_is(name: str, value: Any) -> tensors.Entry:
+    return tensors.Entry(name, value.dtype, tuple(value.shape), lambda: value)
 
 
 def _of_parameter(name: str, parameter: Any) -> tensors.Entry:
     state = getattr(parameter, "quant_state", None)
     if state is None:
-        return tensors.Entry(name, parameter.dtype, tuple(parameter.shape), lambda: parameter)
+        return _as_it_is(name, parameter)
     from edge_sleep.ops.nf4 import dequantise
 
     return tensors.Entry(name, state.dtype, tuple(state.shape), lambda: dequantise(parameter, state.dtype))

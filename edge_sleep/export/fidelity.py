@@ -94,8 +94,10 @@ def compare(passages: Iterable[tuple[Any, Any, Any, Any | None]]) -> Fidelity:
             total["moved"] += divergence(judged, base).sum().item()
     if predicted < 1:
         raise ValueError("no passage of two tokens or more to compare on")
-    return Fidelity(positions, total["kl"] / positions, total["top1"] / positions, total["judged"] / predicted,
-                    total["artefact"] / predicted, total["moved"] / positions if with_base else None)
+    # Rounding makes the divergence of equal logits a little less than nothing.
+    kl, moved = (total[name] if not total[name] < 0 else 0.0 for name in ("kl", "moved"))
+    return Fidelity(positions, kl / positions, total["top1"] / positions, total["judged"] / predicted,
+                    total["artefact"] / predicted, moved / positions if with_base else None)
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ def pointer(tiny) -> dict:
     return json.loads(tiny.home.current.read_text())
 
 
-@pytest.mark.parametrize("arguments, kind", [(("adapter",), "adapter"), (("merged",), "merged"), (("gguf",), "gguf"),
-                                             (("gguf", "--merged"), "gguf-merged")])
+@pytest.mark.parametrize("arguments, kind", [(("adapter",), "adapter"), (("merged",), "merged"), (("gguf",), "gguf"), pytest.param(
+    ("gguf", "--merged"), "gguf-merged", marks=pytest.mark.night)])
 def test_an_export_is_made_compared_named_and_verified(cli, tiny, arguments, kind):
     if kind.startswith("gguf"):
         pytest.importorskip("gguf")
