@@ -91,10 +91,15 @@ def test_a_look_at_night_runs_the_night_and_ends_as_it_ended(cli, micro_home) ->
     micro.write_talk(micro_home.sessions, [(f"What of {word}?", f"The {word} is kept in the harbour, beside the old boat.")
                                            for word in ("rope", "sail", "oar", "net", "lamp")], 7)
     assert cli("ingest", micro_home.sessions, "--home", home.root, *sets).code == 0
-    # The night that made this home was minutes ago.
+    # The night that made this home was minutes ago, which makes it tonight's: it is moved to two days before.
+    file = next(home.nights.glob("*/record.json"))
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {key: (datetime.fromisoformat(record[key]) - timedelta(days=2)).isoformat()
+                                         for key in ("started", "ended")}))
     ran = cli("watch", "--once", "--home", home.root, *sets, *windows(dark=True), "--set", "schedule.apart=0s", "--json")
     records = sorted(home.nights.glob("*/record.json"))
-    assert len(records) == 2 and ran.code == json.loads(records[-1].read_text())["exit_code"]
+    assert len(records) == 2, [reason for reason in ran.document["night"]["reasons"] if not reason["holds"]]
+    assert ran.code == json.loads(records[-1].read_text())["exit_code"]
     again = cli("watch", "--once", "--home", home.root, *sets, *windows(dark=True), "--set", "schedule.apart=0s", "--json")
     assert again.code == 10 and "once" in [reason["name"] for reason in again.document["night"]["reasons"] if not reason["holds"]]
     assert json.loads(home.metabolic.read_text())["state"] == "REST"
