@@ -84,13 +84,13 @@ def test_transcripts_of_every_night_must_be_there(cli, home: Home, tmp_path: Pat
 
 
 @pytest.mark.night
-def test_a_look_at_night_runs_the_night_and_ends_as_it_ended(cli, micro_home) -> None:
+def test_a_look_at_night_runs_the_night_and_ends_as_it_ended(cli, micro_home, tmp_path: Path) -> None:
     from tests import micro
     home = Home(micro_home.root)
     sets = [word for item in [*micro.SETS, f"companion.model={micro_home.model}"] for word in ("--set", item)]
-    micro.write_talk(micro_home.sessions, [(f"What of {word}?", f"The {word} is kept in the harbour, beside the old boat.")
+    micro.write_talk(tmp_path / "more", [(f"What of {word}?", f"The {word} is kept in the harbour, beside the old boat.")
                                            for word in ("rope", "sail", "oar", "net", "lamp")], 7)
-    assert cli("ingest", micro_home.sessions, "--home", home.root, *sets).code == 0
+    assert cli("ingest", tmp_path / "more", "--home", home.root, *sets).code == 0
     # The night that made this home was minutes ago, which makes it tonight's: it is moved to two days before.
     file = next(home.nights.glob("*/record.json"))
     record = json.loads(file.read_text())
