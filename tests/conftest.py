@@ -47,7 +47,7 @@ def parrot(monkeypatch: pytest.MonkeyPatch):
     from edge_sleep.cli import context
     from edge_sleep.config import load
     from edge_sleep.model.base import Base, BaseSource
-    from edge_sleep.serve import runtime, session
+    from edge_sleep.serve import runtimes, session
     from tests.serve.parrot import Parrot
 
     def before(asked: str) -> None:
@@ -57,6 +57,6 @@ def parrot(monkeypatch: pytest.MonkeyPatch):
     bird = Parrot(before)
     monkeypatch.setattr(session, "base_of", lambda home, _: Base(BaseSource("parrot", home.root), "b" * 64, "float32"))
     monkeypatch.setattr(session.detect, "choose", lambda *_: None)
-    monkeypatch.setattr(runtime, "load", lambda *_: bird)
+    monkeypatch.setattr(runtimes, "load", lambda *_: bird)
     monkeypatch.setattr(context, "configure", lambda home, common, **_: load(None, common.sets))
     return bird

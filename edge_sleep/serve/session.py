@@ -18,7 +18,7 @@ from edge_sleep.device import detect
 from edge_sleep.errors import IntegrityError, UsageError
 from edge_sleep.model import adapter
 from edge_sleep.model import base as base_model
-from edge_sleep.serve import runtime as runtimes
+from edge_sleep.serve import runtimes
 from edge_sleep.serve.detokenise import TextStream
 from edge_sleep.serve.runtime import Finish, Options, Runtime, Worn
 from edge_sleep.serve.transcript import Transcript
