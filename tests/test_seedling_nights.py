@@ -77,7 +77,7 @@ def test_the_proposals_own_settings_end_without_effect(tmp_path):
     assert store.current(Home(tmp_path / "home")) is None
 
 
-@pytest.mark.parametrize("nights", [3, pytest.param(5, marks=pytest.mark.long)])
+@pytest.mark.parametrize("nights", [2, pytest.param(5, marks=pytest.mark.long)])
 def test_nights_in_a_row_keep_what_each_one_taught(tmp_path, nights):
     document = course(tmp_path / "home", nights=nights, facts=2, seed=500, sets=[*FEWER], pools_too=False)
     assert [row["outcome"] for row in document["rows"]] == ["promoted"] * nights

@@ -3,7 +3,7 @@ import pytest
 from edge_sleep.benchmarks import erasure
 
 
-@pytest.mark.night
+@pytest.mark.long
 def test_a_forgotten_conversation_is_gone_and_the_rest_comes_back(tmp_path):
     row = erasure.course(tmp_path / "home", 0, ["gate.retention_probes=160", "gate.unknown_probes=120", "gate.rival=false"])
     assert erasure.passed(row), row
