@@ -219,7 +219,7 @@ class Gate(Section):
     retention_vs_before: Share = Field(0.97, description="least retention, as a share of the incumbent's")
     retention_vs_base: Share = Field(0.95, description="least retention, as a share of the base's")
     unknowns_drop: Share = Field(0.02, description="largest tolerated fall in the right use of \"I don't know\"")
-    character_drop: Share = Field(0.15, description="largest tolerated fall in speaking as itself, and in not going along with a "
+    character_drop: Share = Field(0.3, description="largest tolerated fall in speaking as itself, and in not going along with a "
                                   "past that never was")
     loops: Share = Field(0.05, description="share of answers that loop, flood, are empty, repeat the question or do not end, "
                          "above the incumbent's, that is a veto")
