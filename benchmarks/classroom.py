@@ -13,7 +13,7 @@ from pathlib import Path
 from edge_sleep import config
 from edge_sleep.checkpoint import store
 from edge_sleep.data.experience import Message
-from edge_sleep.data.words import near, topic
+from edge_sleep.data.words import topic
 from edge_sleep.device import detect
 from edge_sleep.evaluate import probes, scoring
 from edge_sleep.evaluate.answers import generate, speaking_as
@@ -112,8 +112,7 @@ class Morning:
     def pool(self, kind: str, taught: Sequence[str] = ()) -> tuple[list[bool], list[bool]]:
         """(base, now) right answers over a whole pool; unknowns that were taught since are left out."""
         about = [topic(text) for text in set(taught)]
-        chosen = [probe for probe in probes.pool(kind, base_model.resolve("seedling").folder)  # type: ignore[arg-type]
-                  if kind != "unknowns" or probe.known or not near(probe.messages[-1]["content"], about)]
+        chosen = probes.untaught(probes.pool(kind, base_model.resolve("seedling").folder), about)  # type: ignore[arg-type]
         unasked = [probe for probe in chosen if probe.id not in _OF_BASE]
         _OF_BASE.update(zip([probe.id for probe in unasked],
                             self.answers([probe.messages for probe in unasked], base=True), strict=True))

@@ -97,6 +97,11 @@ def add_adapter(home: Home, of: base.Base, settings: config.Lora) -> str:
     for name, value in model.named_parameters():
         if "lora_" in name:
             value.data = torch.randn(value.shape) * 0.02       # float32, as nights train them
+    return settle(home, of, model)
+
+
+def settle(home: Home, of: base.Base, model: Any) -> str:
+    """Put the adapter on `model` into the home, its manifest beside it, as a night leaves it; its id."""
     staged = home.adapters / "staged"
     adapter.save(model, staged, of.place.source)
     made = adapter.content_id(staged, of.sha256)

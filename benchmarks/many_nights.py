@@ -24,7 +24,7 @@ from edge_sleep.benchmarks.classroom import Morning, by_the_rule, mean, settings
 from edge_sleep.benchmarks.teaching import draw_lessons
 
 from edge_sleep.config import Config, read_yaml
-from edge_sleep.data.words import near, topic
+from edge_sleep.data.words import topic
 from edge_sleep.device import environment
 from edge_sleep.evaluate import character, probes, raising
 from edge_sleep.model import base as base_model
@@ -117,9 +117,8 @@ def raised(morning: Morning, configuration: Config, known: list[tuple[int, list[
     folder, about = base_model.resolve("seedling").folder, [topic(text) for text in set(said)]
     asked = [probe for group in character.pool(folder).values() for probe in group]
     asked += probes.draw(probes.pool("retention", folder), QUESTIONS, "raising")
-    asked += probes.draw([probe for probe in probes.pool("unknowns", folder)
-                          if probe.known or not near(probe.messages[-1]["content"], about)], QUESTIONS, "raising")
-    talks = [(probe.messages, probe.known if probe.kind in ("unknowns", "baits") else None) for probe in asked]
+    asked += probes.draw(probes.untaught(probes.pool("unknowns", folder), about), QUESTIONS, "raising")
+    talks = [(probe.messages, probe.answerable) for probe in asked]
     talks += [(({"role": "user", "content": entry["question"]},), True) for _, questions in known for entry in questions]
     states = {}
     for state, of_base in (("base", True), ("after", False)):

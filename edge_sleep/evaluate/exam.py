@@ -10,12 +10,12 @@ from pathlib import Path
 
 from edge_sleep.config import Companion, Gate
 from edge_sleep.data.experience import Experience
-from edge_sleep.data.words import near, topic
+from edge_sleep.data.words import topic
 from edge_sleep.evaluate import character, raising
 from edge_sleep.evaluate.gate import Verdict
 from edge_sleep.evaluate.judge import Judgement
 from edge_sleep.evaluate.marking import Asked
-from edge_sleep.evaluate.probes import SELECT_SHARE, Probe, draw, of_experiences, of_own, of_user, pool, split
+from edge_sleep.evaluate.probes import SELECT_SHARE, Probe, draw, of_experiences, of_own, of_user, pool, split, untaught
 from edge_sleep.system.files import canonical_json
 
 SELECT_RECALL = 128                    # recall questions of the choice, about
@@ -37,13 +37,9 @@ def compose(experiences: Sequence[Experience], *, base_folder: Path, settings: G
     recall += [probe for probe in of_owner if probe.kind == "recall"]
     retention = [probe for probe in of_owner if probe.kind == "retention"]
     retention += pool("retention", base_folder)
-
-    def untaught(probes: Sequence[Probe]) -> list[Probe]:
-        return [probe for probe in probes if probe.known or not near(probe.messages[-1]["content"], taught)]
-
-    unknowns = untaught(pool("unknowns", base_folder))
+    unknowns = untaught(pool("unknowns", base_folder), taught)
     of_itself = [probe for group in character.pool(base_folder).values()
-                 for probe in draw(untaught(group), settings.character_probes, salt)]
+                 for probe in draw(untaught(group, taught), settings.character_probes, salt)]
     select, confirm = split([*recall, *draw(retention, settings.retention_probes, salt),
                              *draw(unknowns, settings.unknown_probes, salt), *of_itself], salt)
     own = draw(of_own(experiences), settings.own_probes, salt)
@@ -80,8 +76,7 @@ def described(probes: Sequence[Probe]) -> dict:
 def raised(asked: Sequence[Asked], companion: Companion) -> dict[str, dict]:
     """The raising metrics over the gate's own answers, for base, incumbent and candidate; they inform."""
     answers = {state: [raising.Answer(entry.probe.messages[-1]["content"], entry.answers[state], entry.probe.messages[:-1],
-                                      entry.probe.known if entry.probe.kind in ("unknowns", "baits") else None)
-                       for entry in asked]
+                                      entry.probe.answerable) for entry in asked]
                for state in ("base", "before", "after")}
     return raising.compare(**answers, names=companion.companion_names, others=companion.teacher_names,
                            system_prompt=companion.system_prompt)

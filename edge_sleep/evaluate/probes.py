@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edge_sleep.config import read_yaml
 from edge_sleep.data.experience import Experience, Message
+from edge_sleep.data.words import near
 from edge_sleep.errors import ConfigError, IntegrityError
 
 Kind = Literal["recall", "retention", "unknowns", "own", "identity", "standing", "baits", "clarifying"]
@@ -42,6 +43,11 @@ class Probe:
     by_base: bool = False              # right means: as the base itself answered
     origin: str = ""                   # where it came from: experience id, file and line
     taught: tuple[str, ...] = ()       # own: the answers that were taught to this very question
+
+    @property
+    def answerable(self) -> bool | None:
+        """Whether anybody could know; None for kinds that do not say."""
+        return self.known if self.kind in ("unknowns", "baits") else None
 
 
 def content_words(text: str) -> list[str]:
@@ -148,6 +154,11 @@ def pool(kind: Literal["retention", "unknowns"], base_folder: Path) -> list[Prob
         probes.append(Probe(probe_id(kind, messages), kind, messages, expect=expect, known=known,
                             by_base=not expect and known, origin=f"{file.name}:{number}"))
     return probes
+
+
+def untaught(probes: Sequence[Probe], taught: Collection[frozenset[str]]) -> list[Probe]:
+    """Without those that expect "I don't know" about what was taught since, given as topics (data/words.py)."""
+    return [probe for probe in probes if probe.known or not near(probe.messages[-1]["content"], taught)]
 
 
 def draw(probes: Sequence[Probe], n: int, salt: str) -> list[Probe]:

@@ -17,7 +17,7 @@ from typing import Any
 from edge_sleep.checkpoint import manifest
 from edge_sleep.errors import DeviceError, IntegrityError
 from edge_sleep.model.base import Base
-from edge_sleep.system.files import TEMPORARY, canonical_json, fsync_folder, publish_folder, read_json, storage_errors, write_json
+from edge_sleep.system.files import TEMPORARY, canonical_json, fsync_folder, new_folder, publish_folder, read_json, write_json
 from edge_sleep.system.home import Home
 
 FORMAT = 1
@@ -74,22 +74,15 @@ def make(home: Home, plan: Plan, created: str, fill: Callable[[Path], dict | Non
     final = place(home, plan.kind, plan.id)
     if (there := existing(home, plan)) is not None:
         return there, False
-    with storage_errors(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
-        staged = final.parent / f"{TEMPORARY}{plan.id}.{os.getpid()}"
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
-        try:
-            more = fill(staged) or {}
-            document = manifest.sealed({
-                "format": FORMAT, "kind": plan.kind, "id": plan.id, "recipe": plan.recipe, "files": manifest.listed(staged),
-                "base": plan.base.entry(), "adapter": plan.adapter, "needs": _needs(plan.needs), "created": created,
-                "fidelity": None, **more})
-            write_json(staged / manifest.NAME, document)
-            _out_of_the_way(final)
-            publish_folder(staged, final)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+    with new_folder(final) as staged:
+        more = fill(staged) or {}
+        document = manifest.sealed({
+            "format": FORMAT, "kind": plan.kind, "id": plan.id, "recipe": plan.recipe, "files": manifest.listed(staged),
+            "base": plan.base.entry(), "adapter": plan.adapter, "needs": _needs(plan.needs), "created": created,
+            "fidelity": None, **more})
+        write_json(staged / manifest.NAME, document)
+        _out_of_the_way(final)
+        publish_folder(staged, final)
     return Made(final, document), True
 
 
@@ -127,17 +120,12 @@ def take(home: Home, plan: Plan, given: Path) -> Made:
         raise IntegrityError(f"{given} is not the export of this home's base: {other}",
                              f"make it with the same base and settings; it is then named {plan.id}")
     final = place(home, plan.kind, plan.id)
-    with storage_errors(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
-        staged = final.parent / f"{TEMPORARY}{plan.id}.{os.getpid()}"
-        try:
-            shutil.copytree(given, staged)
-            if found := unlike(staged, document):
-                raise IntegrityError(f"{given} did not arrive whole: {found[0]}", "copy it again")
-            _out_of_the_way(final)
-            publish_folder(staged, final)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+    with new_folder(final) as staged:
+        shutil.copytree(given, staged, dirs_exist_ok=True)
+        if found := unlike(staged, document):
+            raise IntegrityError(f"{given} did not arrive whole: {found[0]}", "copy it again")
+        _out_of_the_way(final)
+        publish_folder(staged, final)
     return Made(final, document)
 
 

@@ -6,7 +6,6 @@ once and kept in the home's cache by the base's sha256, so that a later night re
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from edge_sleep.model import base as base_model
 from edge_sleep.model import tensors
 from edge_sleep.model.base import Base
 from edge_sleep.ops import sizes
-from edge_sleep.system.files import TEMPORARY, fsync_folder, publish_folder, read_json, sha256_file, storage_errors, write_json
+from edge_sleep.system.files import fsync_folder, new_folder, publish_folder, read_json, sha256_file, write_json
 
 WEIGHTS = "model.safetensors"
 RECEIPT = "receipt.json"
@@ -42,23 +41,16 @@ def ensure(base: Base, device: Device) -> Path:
 def make(base: Base, device: Device) -> Path:
     """Load the judged base and write it out, one weight at a time: no more than it and one readable layer is there at once."""
     folder = folder_of(base, device)
-    with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staged = folder.parent / f"{TEMPORARY}{folder.name}.{os.getpid()}"
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
-        try:
-            model = base_model.load(base, device).model
-            tensors.stream(staged / WEIGHTS, list(weights_of(model)), {"format": "pt"})
-            del model
-            companions(base.place.folder, staged, base.compute_dtype)
-            write_json(staged / RECEIPT, {"format": 1, "sha256": sha256_file(staged / WEIGHTS)})
-            if folder.exists():
-                shutil.rmtree(folder)
-                fsync_folder(folder.parent)
-            publish_folder(staged, folder)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+    with new_folder(folder) as staged:
+        model = base_model.load(base, device).model
+        tensors.stream(staged / WEIGHTS, list(weights_of(model)), {"format": "pt"})
+        del model
+        companions(base.place.folder, staged, base.compute_dtype)
+        write_json(staged / RECEIPT, {"format": 1, "sha256": sha256_file(staged / WEIGHTS)})
+        if folder.exists():
+            shutil.rmtree(folder)
+            fsync_folder(folder.parent)
+        publish_folder(staged, folder)
     return folder
 
 

@@ -89,6 +89,20 @@ def publish_folder(staged: Path, final: Path) -> None:
         fsync_folder(final.parent)
 
 
+@contextmanager
+def new_folder(final: Path) -> Iterator[Path]:
+    """An empty folder beside `final`, to be filled and published under that name; what is left of it goes, whatever happens."""
+    with storage_errors(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        staged = final.parent / f"{TEMPORARY}{final.name}.{os.getpid()}"
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        try:
+            yield staged
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+
 def read_json(path: Path, what: str) -> Any:
     """The JSON document at `path`; IntegrityError naming `what` where it does not parse."""
     try:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_sleep.checkpoint import manifest
+from edge_sleep.benchmarks.exports import settle
+
 from edge_sleep.config import Lora as LoraSettings
 from edge_sleep.device import detect
 from edge_sleep.device.detect import Device
@@ -52,13 +53,7 @@ def add_adapter(home: Home, base_: Base, settings: LoraSettings, seed: int = 0, 
         for name, value in model.named_parameters():
             if "lora_B" in name:
                 value.normal_(0, strength)
-    staged = home.adapters / "staged"
-    adapter.save(model, staged, base_.place.source)
-    made = adapter.content_id(staged, base_.sha256)
-    manifest.write(staged, adapter_id=made, base=base_.entry(), parent=None, night="20260117-030000", created=CREATED,
-                   data={"sha256": "d" * 64, "experiences": []}, effect={})
-    staged.rename(home.adapter(made))
-    return made
+    return settle(home, base_, model)
 
 
 @dataclass(frozen=True)
