@@ -4,7 +4,7 @@
     python -m edge_sleep.benchmarks.shapes qwen2.5-0.5b /tmp/shape
     python -m edge_sleep.benchmarks.exports time /tmp/shape           (random weights; once per base, then each morning)
 
-`fidelity` compares every form with the judged model as `edge-sleep export` does, and measures greedy decoding. `time` makes each
+`fidelity` compares every form with the judged model and times it as `edge-sleep export` does. `time` makes each
 base export in a process of its own, for its peak of memory, then converts adapters: r=4 on q and v, r=8 on all linear layers. The
 last line is one JSON document.
 """
@@ -28,13 +28,13 @@ from edge_sleep import config
 from edge_sleep.checkpoint import manifest, store
 from edge_sleep.device import detect, environment, profile
 from edge_sleep.errors import EdgeSleepError
-from edge_sleep.evaluate.answers import canary_ids
-from edge_sleep.export import artefact, speakers
+from edge_sleep.export import artefact
 from edge_sleep.export.artefact import Made
 from edge_sleep.export.examine import examine
 from edge_sleep.export.workshop import GGUF_MERGED, Workshop
 from edge_sleep.model import adapter, base
 from edge_sleep.model.settings import layered
+from edge_sleep.serve.handover import timed
 from edge_sleep.system.home import Home
 
 FORMS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -44,7 +44,6 @@ FORMS: tuple[tuple[str, dict[str, str]], ...] = (
 ADAPTERS = {"r=4 q,v": config.Lora(rank=4, alpha=8, targets="q_proj,v_proj"), "r=8 all-linear": config.Lora(rank=8, alpha=16)}
 BASES = ("dense", "gguf", "onnx")
 CREATED = "2026-01-17T20:00:00+00:00"
-_SAID = 64
 
 
 def workshop(home: Home) -> Workshop:
@@ -62,29 +61,17 @@ def fidelity(home: Home) -> list[dict]:
     print(f"{'form':26} {'KL':>9} {'allowed':>9} {'top-1':>7} {'dNLL':>9}  faithful  {'MiB':>7}  tok/s")
     for kind, settings in FORMS:
         made, _ = replace(shop, settings=shop.settings.model_copy(update=settings)).adapter_export(kind, named)
-        made = examine(shop, artefact.note(made, fidelity=None))
-        found = made.document["fidelity"]
+        made = timed(shop, examine(shop, artefact.note(made, fidelity=None, speed=None)))
+        found, pace = made.document["fidelity"], made.document["speed"] or {}
         size = sum(file["bytes"] for file in made.document["files"].values())
         below = sum(file["bytes"] for file in (made.document["needs"] or {"files": {}})["files"].values())
         rows.append({"kind": kind, **settings, **found, "bytes": size, "base_bytes": below, "runtime": made.document["runtime"],
-                     "tokens_per_second": decoding(shop, made)})
+                     "tokens_per_second": pace.get("tokens_per_second"), "judged_tokens_per_second": pace.get("judged")})
         form = next(iter(settings.values()))
         print(f"{kind + ' ' + form:26} {found['kl']:9.1e} {found['allowed_kl']:9.1e} {found['top1']:7.4f} "
               f"{found['delta_nll']:+9.5f}  {'yes' if found['passed'] else 'NO':8}  {(size + below) / 2**20:7.1f}  "
               f"{rows[-1]['tokens_per_second'] or float('nan'):5.0f}", flush=True)
     return rows
-
-
-def decoding(shop: Workshop, made: Made) -> float | None:
-    """Tokens a second of greedy decoding after the canary prompt, where the runtime can decode here."""
-    prompt = canary_ids(shop.tokenizer, shop.system_prompt)
-    with speakers.of(shop, made) as (speak, _):
-        model = getattr(speak, "__self__", None)
-        if model is None:
-            return None
-        model.greedy(prompt, 4)
-        began = time.monotonic()
-        return len(model.greedy(prompt, _SAID)) / (time.monotonic() - began)
 
 
 def add_adapter(home: Home, of: base.Base, settings: config.Lora) -> str:
@@ -121,7 +108,7 @@ def once(home: Home, what: str) -> dict:
             "bytes": sum(file.stat().st_size for file in folder.iterdir())}
 
 
-def timed(work: Callable[[], Any], rounds: int) -> tuple[float, float, float]:
+def clocked(work: Callable[[], Any], rounds: int) -> tuple[float, float, float]:
     """(p20, p50, p80) seconds of calls."""
     found = []
     for _ in range(rounds):
@@ -155,7 +142,7 @@ def times(folder: Path, bases: tuple[str, ...], rounds: int) -> dict:
                         shutil.rmtree(there)
                     return replace(shop).adapter_export(kind, made)[0]
 
-                p20, p50, p80 = timed(work, rounds if kind in ("onnx", "gguf") else 1)
+                p20, p50, p80 = clocked(work, rounds if kind in ("onnx", "gguf") else 1)
                 size = sum(file["bytes"] for file in work().document["files"].values()) if kind in ("onnx", "gguf") else None
                 rows["morning"].append({"adapter": name, "kind": kind, "p20": p20, "p50": p50, "p80": p80, "bytes": size,
                                         "adapter_bytes": own})

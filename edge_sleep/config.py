@@ -238,8 +238,9 @@ class Retention(Section):
 
 
 class Serve(Section):
-    runtime: Literal["auto", "transformers"] = Field("auto", description="what runs the model; auto takes what was measured best "
-                                                     "among those that pass fidelity")
+    runtime: Literal["auto", "transformers", "merged", "onnx", "gguf", "gguf-merged"] = Field(
+        "auto", description="what runs the model: auto takes the fastest of what was measured on this machine among the exports "
+        "that are faithful; transformers is the 4-bit base with its adapter, as judged")
     host: str = Field("127.0.0.1", description="address that `serve` listens on; any but a loopback one requires the token")
     port: int = Field(8327, ge=0, le=65535, description="port that `serve` listens on; 0 takes a free one and says which")
     token: Literal["auto", "always"] = Field("auto", description="`auto` requires the token of keys/serve.token off the loopback "

@@ -46,6 +46,7 @@ def parrot(monkeypatch: pytest.MonkeyPatch):
     """Sessions load a parrot instead of a model: any home, no torch. Asked to `stop` it is interrupted."""
     from edge_sleep.cli import context
     from edge_sleep.config import load
+    from edge_sleep.device.detect import Device
     from edge_sleep.model.base import Base, BaseSource
     from edge_sleep.serve import runtimes, session
     from tests.serve.parrot import Parrot
@@ -56,7 +57,7 @@ def parrot(monkeypatch: pytest.MonkeyPatch):
 
     bird = Parrot(before)
     monkeypatch.setattr(session, "base_of", lambda home, _: Base(BaseSource("parrot", home.root), "b" * 64, "float32"))
-    monkeypatch.setattr(session.detect, "choose", lambda *_: None)
+    monkeypatch.setattr(session.detect, "choose", lambda *_: Device("cpu", "cpu", "float32", "of a test"))
     monkeypatch.setattr(runtimes, "load", lambda *_: bird)
     monkeypatch.setattr(context, "configure", lambda home, common, **_: load(None, common.sets))
     return bird

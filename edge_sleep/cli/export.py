@@ -14,8 +14,8 @@ from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption
 from edge_sleep.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from edge_sleep.export.artefact import Made
     from edge_sleep.export.workshop import Workshop
+    from edge_sleep.serve.handover import Handed
 
 NoCheckOption = Annotated[bool, typer.Option("--no-check", help="Do not compare it with the judged model: it will not be named "
                                              "in current.json.")]
@@ -52,7 +52,12 @@ def adapter(
         raise UsageError("the base is current: there is no adapter to export",
                          "`edge-sleep export base --for ort|gguf`, or name one with --adapter")
     kind = "gguf-merged" if whole else to
-    _export(common, lambda shop: shop.adapter_export(kind, named), named, not no_check)
+    from edge_sleep.serve.handover import hand_over
+
+    def work(shop: Workshop) -> Handed:
+        return hand_over(shop, kind, named, not no_check)
+
+    _export(common, work)
 
 
 @app.command()
@@ -70,37 +75,32 @@ def base(
     """
     common = ctx.obj if ctx.obj and not (home or profile or sets or as_json) else Common.of(home, profile, sets, as_json)
     kind = "onnx" if runtime == "ort" else "gguf"
+    from edge_sleep.export import artefact
+    from edge_sleep.serve.handover import compared
 
-    def work(shop: Workshop) -> tuple[Made, bool]:
-        if given is None:
-            return shop.base_export(kind)
-        from edge_sleep.export import artefact
-        return artefact.take(shop.home, shop.base_plan(kind), given.expanduser()), True
+    def work(shop: Workshop) -> Handed:
+        began = time.monotonic()
+        made, anew = shop.base_export(kind) if given is None else (
+            artefact.take(shop.home, shop.base_plan(kind), given.expanduser()), True)
+        seconds = time.monotonic() - began
+        return Handed(made if no_check else compared(shop, made, anew), anew, seconds, False)
 
-    _export(common, work, None, not no_check)
+    _export(common, work)
 
 
-def _export(common: Common, work: Callable[[Workshop], tuple[Made, bool]], adapter_id: str | None, check: bool) -> None:
+def _export(common: Common, work: Callable[[Workshop], Handed]) -> None:
     place = common.existing_home()
-    from edge_sleep.checkpoint import store
     from edge_sleep.system import lock
     with lock.hold(place.night_lock, "an export"), output.libraries_to_stderr(), workshop(common) as shop:
-        began = time.monotonic()
-        made, anew = work(shop)
-        seconds = time.monotonic() - began
-        if check:
-            from edge_sleep.export import examine
-            made = examine.examine(shop, made) if anew or made.document["fidelity"] is None else examine.settle(shop, made)
-        found = made.document["fidelity"]
-        passed = found is not None and found["passed"]
-        kind = made.document["kind"]
-        current = adapter_id is not None and store.note_export(place, kind, adapter_id, made.entry(place) if passed else None)
-    document = {"kind": kind, "id": made.document["id"], "path": str(made.folder), "made": anew, "seconds": seconds,
-                "bytes": sum(file["bytes"] for file in made.document["files"].values()), "adapter": adapter_id,
-                "base": made.document["base"], "needs": made.document["needs"] and made.document["needs"]["id"],
-                "runtime": made.document.get("runtime"), "fidelity": found, "current": current}
+        handed = work(shop)
+    found = handed.made.document
+    document = {"kind": found["kind"], "id": found["id"], "path": str(handed.made.folder), "made": handed.anew,
+                "seconds": handed.seconds, "bytes": sum(file["bytes"] for file in found["files"].values()),
+                "adapter": (found["adapter"] or {}).get("id"), "base": found["base"],
+                "needs": found["needs"] and found["needs"]["id"], "runtime": found.get("runtime"), "fidelity": found["fidelity"],
+                "speed": found.get("speed"), "current": handed.current}
     output.answer(document, as_text(document), common.as_json)
-    raise typer.Exit(Exit.OK if passed or found is None else Exit.REJECTED)
+    raise typer.Exit(Exit.OK if found["fidelity"] is None or found["fidelity"]["passed"] else Exit.REJECTED)
 
 
 def verified(common: Common) -> dict[str, list[str]]:
@@ -154,6 +154,8 @@ def as_text(document: dict) -> str:
              ("divergence", f"{found['kl']:.2g} nats a token; {found['allowed_kl']:.2g} allowed"
               + (f", the adapter itself moves {found['moved']:.2g}" if found["moved"] is not None else "")),
              ("same token", f"{found['top1']:.1%} of {found['tokens']}"), ("loss", f"{found['delta_nll']:+.5f} nats a token")]
+    if (speed := document["speed"]) is not None:
+        rows.append(("speed", f"{speed['tokens_per_second']:.0f} tokens a second here; as judged {speed['judged']:.0f}"))
     ending = "faithful to what was judged" if found["passed"] else "not faithful to what was judged"
     return "\n".join([output.columns(rows), *(f"problem: {reason}" for reason in found["reasons"]),
                       ending + ("; current.json names it" if document["current"] else "")])

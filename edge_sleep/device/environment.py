@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
+from pathlib import Path
 
 import edge_sleep
 
@@ -26,3 +27,16 @@ def describe() -> dict[str, str | int | None]:
 def cores() -> int:
     """CPU cores this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo"), model: Path = Path("/proc/device-tree/model")) -> str:
+    """The board's name where it has one, else the processor's, else its architecture."""
+    try:
+        return model.read_text().rstrip("\0 \n")
+    except OSError:
+        pass
+    try:
+        named = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+    except OSError:
+        named = []
+    return named[0] if named else platform.machine()

@@ -9,11 +9,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from edge_sleep.device.detect import Device
 from edge_sleep.export import dense
 from edge_sleep.export.lora import DORA, Lora, fits
 from edge_sleep.model import tensors
 
 CARRIES = frozenset({DORA})
+WEIGHTS = dense.WEIGHTS
 
 
 def write(base_folder: Path, lora: Lora, out: Path, dtype: str | None = None) -> None:
@@ -70,3 +72,11 @@ def _converted(file: tensors.TensorFile, lora: Lora, name: str, dtype: Any) -> t
 
     kept = file.dtype(name)
     return tensors.Entry(name, dtype if kept.is_floating_point else kept, shapes(file)[name], read)
+
+
+def load(folder: Path, device: Device) -> Any:
+    """The merged model, as any user of transformers loads it."""
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True)
+    return model.to(device.torch_name).eval()

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from edge_sleep.device.detect import Device
-from edge_sleep.export import artefact, gguf_file, gguf_shape
+from edge_sleep.export import artefact, gguf_file, gguf_shape, merged
 from edge_sleep.export.artefact import Made
 from edge_sleep.export.passages import LONGEST
 from edge_sleep.export.workshop import GGUF_MERGED, Workshop
@@ -27,7 +26,7 @@ def of(shop: Workshop, made: Made) -> Iterator[tuple[Speak, str]]:
         loaded: Any = base_model.load(shop.base, shop.device).model
         yield of_model(peft.attach_saved(loaded, made.folder, trainable=False).eval()), _named("peft")
     elif kind == "merged":
-        yield of_model(_transformers(made, shop.device)), _named("transformers")
+        yield of_model(merged.load(made.folder, shop.device)), _named("transformers")
     elif kind == "onnx":
         needs = made.document["needs"]
         model = ort.OrtModel(artefact.place(shop.home, needs["kind"], needs["id"]) if adapted else made.folder)
@@ -53,13 +52,6 @@ def of_model(model: Any) -> Speak:
             return model(input_ids=torch.tensor([list(ids)], device=model.device), use_cache=False).logits[0].float().cpu()
 
     return speak
-
-
-def _transformers(made: Made, device: Device) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    model: Any = AutoModelForCausalLM.from_pretrained(made.folder, dtype="auto", local_files_only=True)
-    return model.to(device.torch_name).eval()
 
 
 def _llama(shop: Workshop, made: Made, adapted: bool) -> llama.LlamaModel:

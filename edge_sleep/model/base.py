@@ -277,3 +277,19 @@ def _one_head_for_all(model: Any) -> None:
 def context_length(model: Any) -> int | None:
     """Longest sequence the base was made for, where its config says so."""
     return getattr(model.config, "max_position_embeddings", None)
+
+
+def ends(place: BaseSource, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end an answer, as the base's own files say."""
+    from transformers import GenerationConfig
+
+    try:
+        named = GenerationConfig.from_pretrained(place.folder, local_files_only=True).eos_token_id
+    except OSError:                        # a base need not have one
+        named = None
+    return ends_of(named, tokenizer)
+
+
+def ends_of(named: int | list[int] | None, tokenizer: Any) -> frozenset[int]:
+    """The end tokens that a generation configuration names, and the tokenizer's."""
+    return frozenset([*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id]) - {None}

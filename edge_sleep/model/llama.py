@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_sleep.errors import DeviceError, IntegrityError
+
+_BATCH = 512                               # tokens of a prompt that are computed at once
 
 
 def library() -> Any:
@@ -22,15 +24,18 @@ def library() -> Any:
 class LlamaModel:
     """One model file; `use` changes the adapter beside it between two calls."""
 
-    def __init__(self, file: Path, adapter: Path | None = None, *, context: int = 512, threads: int = 0):
-        """context: tokens of the longest passage; threads: 0 is the library's default. Raises IntegrityError as `use` does."""
+    def __init__(self, file: Path, adapter: Path | None = None, *, context: int = 512, threads: int = 0,
+                 every: bool = True):
+        """context: tokens that it can hold; threads: 0 is the library's default; every: keep the logits of all of them, as
+        `logits` needs, not of the last alone. Raises IntegrityError as `use` does."""
         self._lib = library()
         self.file = file
         self.adapter: Path | None = None
         self._held: Any = None
         options: dict[str, Any] = {"n_threads": threads, "n_threads_batch": threads} if threads else {}
+        batch = context if every else min(context, _BATCH)
         try:
-            self._llama = self._lib.Llama(str(file), n_ctx=context, n_batch=context, n_ubatch=context, logits_all=True,
+            self._llama = self._lib.Llama(str(file), n_ctx=context, n_batch=batch, n_ubatch=batch, logits_all=every,
                                           verbose=False, **options)
         except (ValueError, RuntimeError, AssertionError) as error:
             raise IntegrityError(f"llama.cpp does not load {file.name}: {error}", "`edge-sleep export` makes it again") from error
@@ -64,17 +69,18 @@ class LlamaModel:
         self._llama.eval(list(ids))
         return torch.from_numpy(self._llama.scores[:len(ids)].copy())
 
-    def greedy(self, ids: Sequence[int], most: int, ends: Collection[int] = ()) -> list[int]:
-        """The likeliest continuation, at most `most` tokens, ending with one of `ends` where that comes."""
+    def restart(self) -> None:
+        """Forget what was fed."""
         self._llama.reset()
-        given, said = list(ids), list[int]()
-        while len(said) < most:
-            self._llama.eval(given)
-            said.append(int(self._llama.scores[self._llama.n_tokens - 1].argmax()))
-            if said[-1] in ends:
-                break
-            given = said[-1:]
-        return said
+
+    def feed(self, ids: Sequence[int]) -> Any:
+        """Logits [V], float32, for what follows everything fed since `restart`, these ids last."""
+        import numpy as np
+        import torch
+
+        self._llama.eval(list(ids))
+        last = self._llama._ctx.get_logits_ith(-1)         # llama.cpp's own buffer, which the next token overwrites
+        return torch.from_numpy(np.ctypeslib.as_array(last, shape=(self._llama.n_vocab(),)).copy())
 
     def tokens(self, text: str) -> list[int]:
         """As llama.cpp cuts a text up, control tokens recognised and none added."""

@@ -4,7 +4,7 @@ Only `session.run` is used: an adapter on the run options is silently ignored by
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from edge_sleep.errors import DeviceError, IntegrityError
 
 GRAPH = "model.onnx"
 ADAPTER = "adapter.onnx_adapter"
+_PIECE = 128                               # tokens at once: the graph makes logits of every one, V wide
 _ERRORS_ONLY = 3                           # below that it warns once for every open input
 
 
@@ -45,6 +46,7 @@ class OrtModel:
         self.adapter: Path | None = None
         self._held: Any = None
         self._run = self._options()
+        self.restart()
 
     def use(self, adapter: Path | None) -> None:
         """Speak with this `.onnx_adapter` from the next call on; None: the base alone.
@@ -63,6 +65,7 @@ class OrtModel:
         if held is not None:
             run.add_active_adapter(held)
         self.adapter, self._held, self._run = adapter, held, run
+        self.restart()
 
     def _options(self) -> Any:
         run = self._ort.RunOptions()
@@ -75,20 +78,20 @@ class OrtModel:
 
         return torch.from_numpy(self._forward(ids, 0, self._empty())["logits"][0])
 
-    def greedy(self, ids: Sequence[int], most: int, ends: Collection[int] = ()) -> list[int]:
-        """The likeliest continuation, at most `most` tokens, ending with one of `ends` where that comes."""
-        said: list[int] = []
-        past, given = self._empty(), list(ids)
-        seen = 0
-        while len(said) < most:
-            out = self._forward(given, seen, past)
-            seen += len(given)
-            said.append(int(out["logits"][0, -1].argmax()))
-            if said[-1] in ends:
-                break
-            given = said[-1:]
-            past = {name: out[name.replace("past_key_values.", "present.", 1)] for name in self._past}
-        return said
+    def restart(self) -> None:
+        """Forget what was fed."""
+        self._kept, self._seen = self._empty(), 0
+
+    def feed(self, ids: Sequence[int]) -> Any:
+        """Logits [V], float32, for what follows everything fed since `restart`, these ids last."""
+        import torch
+
+        for start in range(0, len(ids), _PIECE):
+            piece = ids[start:start + _PIECE]
+            out = self._forward(piece, self._seen, self._kept)
+            self._seen += len(piece)
+            self._kept = {name: out[name.replace("past_key_values.", "present.", 1)] for name in self._past}
+        return torch.from_numpy(out["logits"][0, -1]).float()
 
     def _forward(self, ids: Sequence[int], seen: int, past: dict[str, Any]) -> dict[str, Any]:
         import numpy as np

@@ -6,19 +6,26 @@ so that they are the same for all.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
+
+from edge_sleep.errors import IntegrityError
+from edge_sleep.export.artefact import Made
 
 Finish = Literal["stop", "stop_sequence", "length", "time", "cancelled"]
 
 
 @dataclass(frozen=True)
 class Worn:
-    """An adapter that was verified: its id, the sha256 of its weights, and its files as they were hashed."""
+    """An adapter that was verified: its id, the sha256 of its weights, and its files as they were hashed.
+
+    exports: what was made of it and compared with what was judged, by kind; what `current.json` names, no other.
+    """
 
     id: str
     sha256: str
     files: Mapping[str, bytes]
+    exports: Mapping[str, Made] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,15 @@ class Options:
     seconds: float | None = None           # wall clock after which the answer ends as it stands
 
 
+class NotInThisForm(IntegrityError):
+    """This runtime cannot speak under the adapter (or as the base), though the adapter itself may be whole."""
+
+
 class Runtime(Protocol):
     """A loaded base that speaks under one adapter at a time. Used from one thread at a time."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     @property
     def tokenizer(self) -> Any: ...
@@ -60,7 +72,10 @@ class Runtime(Protocol):
         """Tokens that end an answer."""
 
     def wear(self, adapter: Worn | None) -> None:
-        """Speak under this adapter from now on, the base staying where it is. Raises IntegrityError, and then nothing changed."""
+        """Speak under this adapter from now on, the base staying where it is.
+
+        Raises IntegrityError, and then nothing changed; NotInThisForm, after which this runtime is of no use any more.
+        """
 
     def generate(self, ids: list[int], options: Options, on_token: Callable[[int], bool]) -> None:
         """Hand each new token to on_token until it says True, an end token came, or there are max_new_tokens."""

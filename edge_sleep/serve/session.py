@@ -5,27 +5,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
-from edge_sleep.checkpoint import manifest, store
+from edge_sleep.checkpoint import store
 from edge_sleep.config import Config
 from edge_sleep.data.experience import Message
 from edge_sleep.data.template import prompt_text
 from edge_sleep.device import detect
-from edge_sleep.errors import IntegrityError, UsageError
-from edge_sleep.model import adapter
+from edge_sleep.errors import UsageError
 from edge_sleep.model import base as base_model
-from edge_sleep.serve import runtimes
+from edge_sleep.serve import runtimes, speed
 from edge_sleep.serve.detokenise import TextStream
-from edge_sleep.serve.runtime import Finish, Options, Runtime, Worn
+from edge_sleep.serve.following import Following
+from edge_sleep.serve.runtime import Finish, Options, Runtime
 from edge_sleep.serve.transcript import Transcript
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.home import Home
-
-_TRIES = 5                                # at reading what is replaced while it is read
 
 
 @dataclass(frozen=True)
@@ -48,25 +45,32 @@ class Session:
     notes: what is not as it was judged, such as another system prompt. runtime_reason: why it runs in this runtime.
     """
 
-    def __init__(self, home: Home, config: Config, runtime: Runtime, base: base_model.Base, runtime_reason: str = "",
-                 max_new_tokens: int | None = None, clock: Clock | None = None):
-        self.home, self.config, self.base, self.runtime_reason = home, config, base, runtime_reason
+    def __init__(self, config: Config, following: Following, max_new_tokens: int | None = None, clock: Clock | None = None):
+        self.home, self.base, self.config, self._following = following.home, following.base, config, following
         self.system_prompt = config.companion.system_prompt
         self.max_new_tokens = config.serve.max_new_tokens if max_new_tokens is None else max_new_tokens
-        self.problems: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.at_close = ExitStack()
         self._clock = clock or Clock()
-        self._runtime: Runtime | None = runtime
-        self._seen: Any = None
-        self._settled = False
-        self._base_as_loaded = self._base_files()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return self._following.problems
+
+    @property
+    def runtime_reason(self) -> str:
+        return self._following.reason
+
+    def refresh(self) -> bool:
+        """Follow what became current since the last look (`Following.refresh`); True where other weights answer from now on."""
+        changed = self._following.refresh()
+        now = self.identity
+        self.notes = tuple(self._following.differences(now["template"], now["system_prompt"]))
+        return changed
 
     @property
     def runtime(self) -> Runtime:
-        if self._runtime is None:
-            raise UsageError("this session is closed: nothing is loaded that could be named")
-        return self._runtime
+        return self._following.runtime
 
     @property
     def model(self) -> Any:
@@ -87,103 +91,6 @@ class Session:
         return {"base": self.base.sha256, "adapter": live.active, "template": store.text_sha256(live.tokenizer.chat_template),
                 "system_prompt": store.text_sha256(system_prompt), "device": live.device, "runtime": live.name,
                 "quantisation": self.base.quantisation, "artefact_sha256": live.artefact_sha256}
-
-    # ---- what is current ---------------------------------------------------------------------------------
-
-    def refresh(self) -> bool:
-        """Follow what became current since the last look; True where other weights answer from now on.
-
-        Looks at contents, not at times: at current.json itself, and at the loaded adapter's files where they were touched.
-        What does not verify is not loaded: `problems` names it, and the last good one answers.
-        """
-        before = self.runtime.active
-        for _ in range(_TRIES):
-            seen = self._look()
-            if seen == self._seen:
-                break
-            try:
-                self._settle()
-            except FileNotFoundError as gone:      # pruned, or promoted past, while it was read
-                self.problems = (f"{gone.filename} went away while it was read",)
-                continue
-            # Only what stood still while it was read has been seen; otherwise look again.
-            self._seen = seen if self._look() == seen else None
-        return self.runtime.active != before
-
-    def _look(self) -> tuple:
-        """What a swap behind our back cannot leave as it was: the pointer's bytes, and when the files we live on changed."""
-        try:
-            pointer = self.home.current.read_bytes()
-        except FileNotFoundError:
-            pointer = b""
-        active = self.runtime.active
-        folder = self.home.adapter(active) if active else None
-        names = (manifest.NAME, adapter.WEIGHTS, adapter.CONFIG) if folder else ()
-        return pointer, tuple(_touched(folder / name) for name in names if folder), self._base_files()
-
-    def _settle(self) -> None:
-        problems, pointer = self._pointer()
-        if pointer is _KEEP:
-            self.problems = tuple(problems)
-            return
-        answers = adapter_id = None
-        for adapter_id, wrong in store.descent(self.home, pointer) if pointer is not None else ():
-            problems += wrong
-            if adapter_id == self.runtime.active:
-                answers = adapter_id       # its weights were verified when they were loaded, whatever lies on the disk now
-                break
-            if not wrong:
-                try:
-                    self.runtime.wear(self._verified(adapter_id))
-                    answers = adapter_id
-                    break
-                except IntegrityError as error:
-                    problems.append(error.message)
-        if answers is None and self._settled and store.ends_untold(self.home, adapter_id):
-            answers = self.runtime.active      # nobody can say which it grew from: what was current before it stays
-        elif answers is None:
-            self.runtime.wear(None)
-        if problems:
-            problems.append(_who(answers) + (" goes on answering, as it was verified when it was loaded"
-                                             if pointer is not None and pointer["adapter"] and answers == pointer["adapter"]["id"]
-                                             else " answers instead, the last good one"))
-        if self._base_files() != self._base_as_loaded:
-            problems.append(f"the files of the base {self.base.place.source} changed since they were loaded: "
-                            "the loaded weights answer, and the next session will refuse these files")
-        self.problems, self._settled = tuple(problems), True
-        self.notes = tuple(self._differences(pointer))
-
-    def _pointer(self) -> tuple[list[str], Any]:
-        """(what is wrong with current.json, what to follow): the pointer, what latest.json remembers, or _KEEP what is loaded."""
-        try:
-            pointer = store.current(self.home)
-        except IntegrityError as error:
-            if self._settled:
-                return [error.message, f"{_who(self.runtime.active)} goes on answering, as it was loaded before"], _KEEP
-            return [f"{error.message} ({error.do})"], store.remembered(self.home)
-        if pointer is not None and pointer["base"]["sha256"] != self.base.sha256:
-            return [f"current.json names another base ({pointer['base']['source']}, {pointer['base']['sha256'][:12]}) than this "
-                    f"home has ({self.base.sha256[:12]})"], None
-        return [], pointer
-
-    def _verified(self, adapter_id: str) -> Worn:
-        """The adapter's files as they were hashed, and named by what they hold. Raises IntegrityError."""
-        document, files = manifest.contents(self.home.adapter(adapter_id))
-        is_really = adapter.content_id_of(files, adapter_id, self.base.sha256)
-        if is_really != adapter_id:
-            raise IntegrityError(f"adapter {adapter_id} holds what would be named {is_really}: "
-                                 "it is not what a night made on this base")
-        return Worn(adapter_id, document["files"][adapter.WEIGHTS]["sha256"], files)
-
-    def _base_files(self) -> tuple:
-        return tuple(map(_touched, (self.base.place.folder / "config.json", *self.base.place.weight_files)))
-
-    def _differences(self, pointer: dict | None) -> Iterator[str]:
-        now = self.identity
-        for key, stamp, what in (("chat_template_sha256", "template", "chat template"),
-                                 ("system_prompt_sha256", "system_prompt", "system prompt")):
-            if pointer is not None and pointer.get(key) not in (None, now[stamp]):
-                yield f"the {what} is not the one that the current adapter was judged with"
 
     # ---- talking -----------------------------------------------------------------------------------------
 
@@ -268,9 +175,7 @@ class Session:
 
     def close(self) -> None:
         """Give back the memory, and the device where it was taken."""
-        live, self._runtime = self._runtime, None
-        if live is not None:
-            live.close()
+        self._following.close()
         self.at_close.close()
 
     def __enter__(self) -> Session:
@@ -280,21 +185,6 @@ class Session:
         self.close()
 
 
-_KEEP = object()
-
-
-def _who(adapter_id: str | None) -> str:
-    return f"adapter {adapter_id}" if adapter_id else "the base as it is"
-
-
-def _touched(file: Path) -> tuple[int, ...] | None:
-    try:
-        found = file.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
 def load_current(home: Home, config: Config, *, max_new_tokens: int | None = None) -> Session:
     """Load what current.json names; where that is not whole, the last good one, by name (`Session.problems`).
 
@@ -302,8 +192,10 @@ def load_current(home: Home, config: Config, *, max_new_tokens: int | None = Non
     IntegrityError where the base itself is not what it was. Takes no lock: see `edge_sleep.load_current`.
     """
     base = base_of(home, config)
-    name, reason = runtimes.choose(config.serve.runtime)
-    session = Session(home, config, runtimes.load(name, base, detect.choose()), base, reason, max_new_tokens)
+    device = detect.choose()
+    following = Following(home, base, config.serve.runtime, speed.where(device),
+                          lambda name: runtimes.load(name, home, base, device))
+    session = Session(config, following, max_new_tokens)
     session.refresh()
     return session
 

@@ -49,8 +49,7 @@ class Transformers:
 
     @property
     def ends(self) -> frozenset[int]:
-        named = self.model.generation_config.eos_token_id
-        return frozenset([*(named if isinstance(named, list) else [named]), self.tokenizer.eos_token_id]) - {None}
+        return base_model.ends_of(self.model.generation_config.eos_token_id, self.tokenizer)
 
     def wear(self, new: Worn | None) -> None:
         old = self.active

@@ -1,8 +1,6 @@
 """The morning's artefacts: what `export.kinds` names, made and compared after the promotion, which they cannot undo."""
 from __future__ import annotations
 
-import time
-
 from edge_sleep.checkpoint import store
 from edge_sleep.errors import EdgeSleepError
 from edge_sleep.stages.context import Night, interrupted
@@ -10,8 +8,8 @@ from edge_sleep.stages.context import Night, interrupted
 
 def export(night: Night) -> None:
     """Make each kind of the current adapter; what came of it goes into the record, and a failure ends that kind alone."""
-    from edge_sleep.export import examine
     from edge_sleep.export.workshop import Workshop
+    from edge_sleep.serve.handover import hand_over
 
     shop = Workshop(night.home, night.base, night.device, night.config.export, night.config.companion.system_prompt,
                     night.clock.stamp())
@@ -25,14 +23,10 @@ def export(night: Night) -> None:
             exports[kind] = {"problem": f"not made: {why}"}
             continue
         try:
-            began = time.monotonic()
-            made, _ = shop.adapter_export(kind, adapter_id)
-            seconds = time.monotonic() - began
-            made = examine.examine(shop, made) if made.document["fidelity"] is None else examine.settle(shop, made)
-            found = made.document["fidelity"]
-            store.note_export(night.home, kind, adapter_id, made.entry(night.home) if found["passed"] else None)
-            exports[kind] = {"path": made.folder.relative_to(night.home.root).as_posix(), "seconds": seconds,
-                             "runtime": made.document["runtime"], **found}
+            handed = hand_over(shop, kind, adapter_id)
+            found = handed.made.document
+            exports[kind] = {"path": handed.made.folder.relative_to(night.home.root).as_posix(), "seconds": handed.seconds,
+                             "runtime": found["runtime"], "speed": found.get("speed"), **found["fidelity"]}
         except EdgeSleepError as error:
             exports[kind] = {"problem": error.message}
         night.events("export", kind=kind, **exports[kind])

@@ -47,6 +47,15 @@ def _free(path: Path) -> str:
         return "unknown space"
 
 
+def touched(file: Path) -> tuple[int, ...] | None:
+    """What changes when a file is written or replaced, even with its size and times put back; None where it is not there."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def fsync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:

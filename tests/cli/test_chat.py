@@ -53,7 +53,7 @@ def test_a_correction_is_learned_and_the_answer_is_not(chatting, home: Home) -> 
 @pytest.mark.parametrize("lines, told", [
     (["/correct It is Lena."], "nothing was answered yet"), ([PROMPT, "/correct"], "write what the last answer should have been"),
     ([PROMPT, "/new", "/correct It is Lena."], "nothing was answered yet"), (["/corect x"], "/corect is no command"),
-    ([PROMPT, f"/correct {ANSWER}"], "is this very answer"), (["/help"], "/quit"), (["/who"], "parrot")])
+    ([PROMPT, f"/correct {ANSWER}"], "is this very answer"), (["/help"], "/quit"), (["/who"], "transformers")])
 def test_commands_that_teach_nothing(chatting, lines: list[str], told: str) -> None:
     ran = chatting(*lines)
     assert ran.code == 0 and told in ran.err and ran.document["taught"] == []
@@ -75,9 +75,10 @@ def test_other_weights_go_on_in_a_new_file(chatting, parrot, home: Home, monkeyp
         seen.append(1)
         if len(seen) == 3:                                       # at loading, before the first line, before the second
             parrot.wear(Worn("another", "a" * 64, {}))
-        return len(seen) == 3
+        return follow(session) if len(seen) == 1 else len(seen) == 3
 
     seen: list[int] = []
+    follow = Session.refresh
     monkeypatch.setattr(Session, "refresh", refresh)
     ran = chatting("one", "two")
     first, second = (json.loads(Path(path).read_text()) for path in ran.document["transcripts"])

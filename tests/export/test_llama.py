@@ -9,7 +9,7 @@ from edge_sleep.errors import IntegrityError
 from edge_sleep.export import dense, gguf_file
 from edge_sleep.export import lora as loras
 from edge_sleep.export.gguf_shape import GgufShape
-from edge_sleep.model import base
+from edge_sleep.model import base, decoding
 from edge_sleep.model.llama import LlamaModel
 from tests.export import tiny as made
 from tests.export.test_onnx import WORDS, judged_says
@@ -32,7 +32,7 @@ def test_the_base_is_the_base(tiny, built):
     logits, said = judged_says(tiny, None)
     model = LlamaModel(folder / "f32.gguf", threads=1)
     assert (model.logits(WORDS) - logits).abs().max() <= 2e-2
-    assert model.greedy(WORDS, len(said)) == said
+    assert decoding.greedy(model, WORDS, len(said)) == said
 
 
 @pytest.mark.parametrize("kind", made.ADAPTERS)
@@ -46,7 +46,7 @@ def test_the_adapter_speaks_as_it_was_judged(tiny, built, tmp_path, kind):
     assert (of_base - logits).abs().max() > 0.1
     for model in (LlamaModel(folder / "f32.gguf", tmp_path / "adapter.gguf", threads=1), LlamaModel(tmp_path / "model.gguf", threads=1)):
         assert (model.logits(WORDS) - logits).abs().max() <= 2e-2
-        assert model.greedy(WORDS, len(said)) == said
+        assert decoding.greedy(model, WORDS, len(said)) == said
 
 
 def test_eight_bits_stay_near(tiny, built, tmp_path):

@@ -8,7 +8,7 @@ from edge_sleep.errors import DeviceError, IntegrityError, ModelError
 from edge_sleep.export import dense, onnx_adapter, onnx_base
 from edge_sleep.export import lora as loras
 from edge_sleep.export.onnx_graph import Site
-from edge_sleep.model import ort
+from edge_sleep.model import decoding, ort
 from tests.export import tiny as made
 
 pytest.importorskip("onnxruntime")
@@ -47,7 +47,7 @@ def test_an_open_base_is_the_base(tiny, built):
     logits, said = judged_says(tiny, None)
     model = ort.OrtModel(folder, threads=1)
     assert (model.logits(WORDS) - logits).abs().max() <= 1e-4
-    assert model.greedy(WORDS, len(said)) == said
+    assert decoding.greedy(model, WORDS, len(said)) == said
     assert [site.modules for site in sites[:2]] == [
         tuple(f"model.layers.0.self_attn.{name}_proj" for name in "qkv"), ("model.layers.0.self_attn.o_proj",)]
 
@@ -60,7 +60,7 @@ def test_the_adapter_speaks_as_it_was_judged(tiny, built, tmp_path, kind):
     of_base = model.logits(WORDS)
     model.use(adapter_file(tiny, sites, kind, tmp_path))
     assert (model.logits(WORDS) - logits).abs().max() <= 1e-4 < 0.1 < (of_base - logits).abs().max()
-    assert model.greedy(WORDS, len(said)) == said
+    assert decoding.greedy(model, WORDS, len(said)) == said
 
 
 def test_adapters_are_swapped_without_loading_the_base(tiny, built, tmp_path):

@@ -25,7 +25,7 @@ class Tokenizer:
 
 
 class Parrot:
-    name, device, context_length, ends = "parrot", "cage", 4000, frozenset({0})
+    name, device, context_length, ends = "transformers", "cage", 4000, frozenset({0})
 
     def __init__(self, before: Callable[[str], None] = lambda asked: None):
         self.tokenizer, self.worn, self.before, self.closed = Tokenizer(), None, before, False

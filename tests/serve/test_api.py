@@ -58,7 +58,7 @@ def test_an_answer_in_one_piece(served: Served) -> None:
                       "finish_reason": "stop"}
     assert found["object"] == "chat.completion" and found["model"] == "companion"
     assert found["usage"]["total_tokens"] == found["usage"]["prompt_tokens"] + 14 and found["system_fingerprint"] == f"base@{'b' * 16}"
-    assert found["edge_sleep"]["runtime"] == "parrot" and found["edge_sleep"]["recorded"] is True
+    assert found["edge_sleep"]["runtime"] == "transformers" and found["edge_sleep"]["recorded"] is True
     assert served.kept == [["hello", "I heard hello"]]
 
 
@@ -230,7 +230,7 @@ def test_models_health_and_metrics(served: Served) -> None:
     client = served()
     ask(client)
     [model] = client.get("/v1/models").json()["data"]
-    assert model["id"] == "companion" and model["object"] == "model" and model["edge_sleep"]["runtime"] == "parrot"
+    assert model["id"] == "companion" and model["object"] == "model" and model["edge_sleep"]["runtime"] == "transformers"
     assert client.get("/v1/models/companion").json() == model and client.get("/v1/models/other").status_code == 404
     health = client.get("/health").json()
     assert (health["status"], health["loaded"], health["problems"], health["night_lock"]) == ("ok", True, [], None)

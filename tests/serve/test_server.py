@@ -202,7 +202,8 @@ def test_a_client_that_leaves_ends_its_answer(running) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                            b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        assert b"chat.completion.chunk" in connection.recv(4096)
+        with connection.makefile("rb") as answer:                  # the header may come in a packet of its own
+            assert any(b"chat.completion.chunk" in line for line in answer)
     assert server.ask()["usage"]["completion_tokens"] == 6
     assert server.count('tokens_total{kind="completion"}') - tokens < 206, "it went on to the end"
     assert server.count("recorded_exchanges_total") - kept == 1, "what was cut short is not learned"

@@ -14,6 +14,7 @@ from edge_sleep import config
 from edge_sleep.checkpoint import manifest, store
 from edge_sleep.errors import Busy, IntegrityError, UsageError
 from edge_sleep.model import adapter
+from edge_sleep.serve.following import Following
 from edge_sleep.serve.runtime import Options
 from edge_sleep.serve.session import Session, load_current
 from edge_sleep.system import lock
@@ -249,16 +250,16 @@ def test_a_base_swapped_behind_its_back_is_noticed(home, micro_home, tmp_path: P
 def test_a_promotion_while_it_is_followed(live: Session, home, first, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pointer moves on between its reading and the loading of what it named: the newest answers."""
     second, third = grow(home, first, 2.0, promote=False), grow(home, first, -2.0, promote=False)
-    verified, moved = Session._verified, []
+    verified, moved = Following._verified, []
 
-    def meanwhile(session: Session, name: str):
-        found = verified(session, name)
+    def meanwhile(following: Following, name: str, *more):
+        found = verified(following, name, *more)
         if not moved:
             moved.append(name)
             become_current(home, third)
         return found
 
-    monkeypatch.setattr(Session, "_verified", meanwhile)
+    monkeypatch.setattr(Following, "_verified", meanwhile)
     become_current(home, second)
     assert live.refresh() and moved == [second]
     assert live.identity["adapter"] == third and live.problems == ()
