@@ -8,7 +8,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 TORCH_CUDA ?=
-# The tests run in so many processes of one thread each: to models of this size a second thread is worth nothing.
+# The tests run in so many processes of one thread each: to models of this size a second thread is worth a quarter.
 TEST_PROCESSES ?= 2
 VENV ?= .venv
 HOME_DIR ?= .home
