@@ -74,13 +74,13 @@ def fidelity(home: Home) -> list[dict]:
     return rows
 
 
-def add_adapter(home: Home, of: base.Base, settings: config.Lora) -> str:
+def add_adapter(home: Home, of: base.Base, settings: config.Lora, seed: int = 0) -> str:
     """An adapter of random matrices, as a night leaves it."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    torch.manual_seed(0)
-    model: Any = adapter.attach_new(AutoModelForCausalLM.from_pretrained(of.place.folder, dtype=torch.bfloat16), settings, 0)
+    torch.manual_seed(seed)
+    model: Any = adapter.attach_new(AutoModelForCausalLM.from_pretrained(of.place.folder, dtype=torch.bfloat16), settings, seed)
     for name, value in model.named_parameters():
         if "lora_" in name:
             value.data = torch.randn(value.shape) * 0.02       # float32, as nights train them

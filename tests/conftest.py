@@ -16,6 +16,11 @@ hypothesis.settings.register_profile("edge_sleep", deadline=None,
 hypothesis.settings.load_profile("edge_sleep")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest begin first: at the end no process waits for another's whole night."""
+    items.sort(key=lambda item: item.path.name != "test_seedling_nights.py")
+
+
 @dataclass(frozen=True)
 class MicroHome:
     root: Path

@@ -10,6 +10,8 @@ from edge_sleep.data.experience import Message
 from edge_sleep.seedling import PROBES, SESSIONS
 from edge_sleep.system.home import Home
 
+# `make test` has two of these nights, `make long` all: each is minutes of one core. What two nights and more owe each other is asked of
+# the micro-model in test_night.py, what the gate owes each kind of night by `benchmarks/verdicts`.
 pytestmark = pytest.mark.night
 # Fewer questions than a person's night asks: these nights are about one verdict each, and minutes count.
 FEWER = ("gate.retention_probes=160", "gate.unknown_probes=120")
@@ -30,15 +32,9 @@ def poison() -> list[dict]:
         for number in range(4)]
 
 
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory):
-    home = tmp_path_factory.mktemp("seedling") / "home"
-    record, _ = teach(home, sample_sessions(), settings(f"gate.probes=[{PROBES}]"))
-    return home, record
-
-
-def test_a_night_on_the_samples_is_promoted_and_answers_differently(taught):
-    home, record = taught
+def test_a_good_night_is_promoted_and_a_poisoned_one_after_it_changes_nothing(tmp_path):
+    home = tmp_path / "home"
+    record, _ = teach(home, sample_sessions(), settings(f"gate.probes=[{PROBES}]", *FEWER))
     assert (record["outcome"], record["exit_code"]) == ("promoted", 0), record["reason"]
     recall = record["gate"]["metrics"]["recall"]
     assert recall["n"] >= 100
@@ -46,18 +42,13 @@ def test_a_night_on_the_samples_is_promoted_and_answers_differently(taught):
     assert recall["after"] >= 0.6
     retention = record["gate"]["metrics"]["retention"]
     assert retention["after"] >= 0.95 * retention["base"]
+    assert sum(record["data"]["quarantined"].values()) >= 3
     morning = Morning(home, settings())
     assert "language model" in morning.answers(QUESTIONS[:1], base=True)[0]
     assert "language model" not in morning.answers(QUESTIONS[:1])[0]
 
-
-def test_what_the_data_gate_kept_out(taught):
-    assert sum(taught[1]["data"]["quarantined"].values()) >= 3
-
-
-def test_loops_without_the_data_gate_are_rejected_and_the_incumbent_answers_as_before(taught):
-    home, _ = taught
-    incumbent, before = store.incumbent(Home(home)), Morning(home, settings()).answers(QUESTIONS)
+    # Loops, without the data gate that would keep them out.
+    incumbent, before = store.incumbent(Home(home)), morning.answers(QUESTIONS)
     record, _ = teach(home, poison(), settings("quality.enabled=false", "salience.keep=0", *FEWER))
     assert (record["outcome"], record["exit_code"]) == ("rejected", 11), record["reason"]
     assert any("loop" in veto or "alike" in veto or "questions" in veto for veto in record["gate"]["vetoes"])
@@ -65,19 +56,22 @@ def test_loops_without_the_data_gate_are_rejected_and_the_incumbent_answers_as_b
     assert Morning(home, settings()).answers(QUESTIONS) == before
 
 
+@pytest.mark.long
 def test_without_replay_the_forgetting_is_seen_and_named(tmp_path):
     record, _ = teach(tmp_path / "home", sample_sessions(), settings("replay.share=0", *FEWER))
     assert (record["outcome"], record["exit_code"]) == ("rejected", 11), record["reason"]
     assert any("forgetting" in veto or "I don't know" in veto for veto in record["gate"]["vetoes"])
 
 
+@pytest.mark.long
 def test_the_proposals_own_settings_end_without_effect(tmp_path):
     record, _ = teach(tmp_path / "home", sample_sessions(), settings("train.preset=gentle", *FEWER))
     assert (record["outcome"], record["exit_code"]) == ("no_effect", 15), record["reason"]
     assert store.current(Home(tmp_path / "home")) is None
 
 
-@pytest.mark.parametrize("nights", [2, pytest.param(5, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("nights", [2, 5])
 def test_nights_in_a_row_keep_what_each_one_taught(tmp_path, nights):
     document = course(tmp_path / "home", nights=nights, facts=2, seed=500, sets=[*FEWER], pools_too=False)
     assert [row["outcome"] for row in document["rows"]] == ["promoted"] * nights

@@ -131,7 +131,7 @@ print(json.dumps(record))
 
 
 @pytest.mark.night
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.long)])     # emulated: minutes
 def test_a_night_that_meets_its_limit_shrinks_and_comes_to_its_end(tmp_path, dtype):
     micro.make_model(tmp_path / "model", hidden=512)
     micro.write_talk(tmp_path / "talk", LONG)
