@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("shape", type=Path)
     parser.add_argument("--home", type=Path, help="where the home is kept")
     parser.add_argument("--forms", default=",".join([*FORMS, *PEFT]), help="rows, separated by commas")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0 prepares the home and times nothing")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
@@ -153,6 +153,8 @@ def main() -> None:
         parser.error("--home is needed: exports of this size are kept")
     home, names = Home(arguments.home.absolute()), arguments.forms.split(",")
     verdicts = prepare(arguments.shape.absolute(), home, [name for name in names if name in FORMS])
+    if not arguments.rounds:
+        return
     names = [name for name in names if not verdicts.get(name, "").startswith("not made")]
     found: dict[str, list[dict]] = {name: [] for name in names}
     for _ in range(arguments.rounds):

@@ -91,8 +91,7 @@ class Talk:
         self._last: tuple[Path, str, str] | None = None   # (file, prompt, response) of what can be corrected
         self._problems: tuple[str, ...] = ()
         self.commands: dict[str, Callable[[str], None]] = {
-            "/help": lambda _: self._note(HELP), "/who": lambda _: self._note(output.columns(sorted(session.identity.items()))),
-            "/new": self._new, "/correct": self._teach}
+            "/help": lambda _: self._note(HELP), "/who": self._who, "/new": self._new, "/correct": self._teach}
         self._new("")
 
     def run(self) -> None:
@@ -145,6 +144,9 @@ class Talk:
             self._note(error.message)
         else:
             self._note(f"the next night learns it ({self.taught[-1]})")
+
+    def _who(self, _: str) -> None:
+        self._note(output.columns([*sorted(self.session.identity.items()), ("this runtime", self.session.runtime_reason)]))
 
     def _new(self, _: str) -> None:
         self.messages, self._last = [], None

@@ -53,7 +53,7 @@ def test_a_correction_is_learned_and_the_answer_is_not(chatting, home: Home) -> 
 @pytest.mark.parametrize("lines, told", [
     (["/correct It is Lena."], "nothing was answered yet"), ([PROMPT, "/correct"], "write what the last answer should have been"),
     ([PROMPT, "/new", "/correct It is Lena."], "nothing was answered yet"), (["/corect x"], "/corect is no command"),
-    ([PROMPT, f"/correct {ANSWER}"], "is this very answer"), (["/help"], "/quit"), (["/who"], "transformers")])
+    ([PROMPT, f"/correct {ANSWER}"], "is this very answer"), (["/help"], "/quit"), (["/who"], "which is what was judged")])
 def test_commands_that_teach_nothing(chatting, lines: list[str], told: str) -> None:
     ran = chatting(*lines)
     assert ran.code == 0 and told in ran.err and ran.document["taught"] == []
