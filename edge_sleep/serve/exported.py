@@ -6,10 +6,12 @@ leaves the adapter out does not pass. What it cannot speak as, it says (`NotInTh
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any, ClassVar
 
+from edge_sleep.checkpoint import manifest
 from edge_sleep.device.detect import Device
 from edge_sleep.device.environment import cores
 from edge_sleep.device.shortage import give_back
@@ -39,6 +41,7 @@ class Exported(ABC):
         self.tokenizer: Any = base_model.load_tokenizer(base.place)
         self.ends = base_model.ends(base.place, self.tokenizer)
         self._made: Made | None = None
+        self._loaded_as: tuple = ()
 
     @property
     def active(self) -> str | None:
@@ -47,6 +50,15 @@ class Exported(ABC):
     @property
     def artefact_sha256(self) -> str | None:
         return self._made.document["files"][self.weights]["sha256"] if self._made else None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(_files(self.home, self._made)) if self._made else ()
+
+    def changed(self) -> list[str]:
+        if self._made is None or tuple(map(touched, self.files)) == self._loaded_as:
+            return []
+        return artefact.problems(self.home, self._made.folder, self.base.sha256)
 
     @property
     def device(self) -> str:
@@ -67,8 +79,7 @@ class Exported(ABC):
         if self._made is not None and made.document == self._made.document:
             return
         self._made = None
-        files = [self.home.exports / made.document["kind"] / made.folder.name / name for name in made.document["files"]]
-        before = [touched(file) for file in files]
+        before = tuple(map(touched, _files(self.home, made)))
         if wrong := artefact.problems(self.home, made.folder, self.base.sha256):
             raise NotInThisForm(wrong[0], "`edge-sleep export` makes it again")
         try:
@@ -78,11 +89,11 @@ class Exported(ABC):
             off = canary.wrong(reader.feed(canary.ids), adapted=True)
         except EdgeSleepError as error:
             raise NotInThisForm(error.message, error.do) from error
-        if [touched(file) for file in files] != before:
+        if tuple(map(touched, _files(self.home, made))) != before:
             off = "its files changed while they were loaded"
         if off is not None:
             raise NotInThisForm(f"export {made.name}: {off}")
-        self._made = made
+        self._made, self._loaded_as = made, before
 
     @abstractmethod
     def load(self, made: Made) -> decoding.Reader:
@@ -118,7 +129,7 @@ class Exported(ABC):
         except metadata.PackageNotFoundError:
             return None
 
-    def _below(self, made: Made) -> Any:
+    def _below(self, made: Made) -> Path:
         return artefact.place(self.home, made.document["needs"]["kind"], made.document["needs"]["id"])
 
 
@@ -153,14 +164,14 @@ class Gguf(Exported):
     _on: Any = None
 
     def load(self, made: Made) -> llama.LlamaModel:
-        file, beside = self.files(made)
+        file, beside = self.parts(made)
         if self._model is None or self._on != file:
             self.free()
             self._model, self._on = llama.LlamaModel(file, context=self.context_length or 0, threads=cores(), every=False), file
         self._model.use(beside)
         return self._model
 
-    def files(self, made: Made) -> tuple[Any, Any]:
+    def parts(self, made: Made) -> tuple[Path, Path | None]:
         """(the model, the adapter beside it or None)."""
         return self._below(made) / gguf_file.BASE, made.folder / self.weights
 
@@ -180,7 +191,7 @@ class GgufMerged(Gguf):
 
     name, weights = "gguf-merged", gguf_file.MERGED
 
-    def files(self, made: Made) -> tuple[Any, Any]:
+    def parts(self, made: Made) -> tuple[Path, Path | None]:
         return made.folder / self.weights, None
 
 
@@ -206,6 +217,14 @@ class Merged(Exported):
 
     def free(self) -> None:
         self._model = None
+
+
+def _files(home: Home, made: Made) -> Iterator[Path]:
+    """Its files and those of the base export that it works on, manifests included."""
+    needs = made.document["needs"]
+    for folder, names in ((made.folder, made.document["files"]),
+                          *([(artefact.place(home, needs["kind"], needs["id"]), needs["files"])] if needs else [])):
+        yield from (folder / name for name in (manifest.NAME, *names))
 
 
 KINDS: dict[str, type[Exported]] = {kind.name: kind for kind in (Onnx, Gguf, GgufMerged, Merged)}

@@ -81,21 +81,11 @@ class Following:
             pointer = self.home.current.read_bytes()
         except FileNotFoundError:
             pointer = b""
-        files: list[Path] = []
+        files: tuple[Path, ...] = ()
         if (active := self.active) is not None:
-            files = [self.home.adapter(active) / name for name in (manifest.NAME, adapter.WEIGHTS, adapter.CONFIG)]
-            if (made := self._lives_on(active)) is not None:
-                files += [made / name for name in (manifest.NAME, *self._files_of(made))]
+            own = (self.home.adapter(active) / name for name in (manifest.NAME, adapter.WEIGHTS, adapter.CONFIG))
+            files = (*own, *self.runtime.files)
         return pointer, tuple(map(touched, files)), self._base_files()
-
-    def _lives_on(self, active: str) -> Path | None:
-        """The folder of the export that speaks, where one does."""
-        name = self.runtime.name
-        return None if name == runtimes.JUDGED else artefact.place(self.home, name, active)
-
-    @staticmethod
-    def _files_of(folder: Path) -> list[str]:
-        return sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
 
     def _settle(self) -> None:
         problems, pointer = self._pointer()
@@ -124,8 +114,7 @@ class Following:
             answers = self.active          # nobody can say which it grew from: what was current before it stays
         elif answers is None:
             self._wear(None, runtimes.choose(self._asked, {}, self._where), problems)
-        if answers is not None and (made := self._lives_on(answers)) is not None:
-            problems += artefact.problems(self.home, made, self.base.sha256)
+        problems += self.runtime.changed()
         if problems:
             problems.append(who(answers) + (" goes on answering, as it was verified when it was loaded"
                                             if pointer is not None and pointer["adapter"] and answers == pointer["adapter"]["id"]

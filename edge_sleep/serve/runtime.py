@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from edge_sleep.errors import IntegrityError
@@ -60,6 +61,13 @@ class Runtime(Protocol):
     @property
     def artefact_sha256(self) -> str | None:
         """sha256 of the artefact that the active adapter was loaded from; None where the base speaks."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it was loaded from besides the base's and the adapter's own files."""
+
+    def changed(self) -> list[str]:
+        """What is wrong with `files`, where they were touched since they were loaded; what was loaded stays as it is."""
 
     @property
     def device(self) -> str: ...

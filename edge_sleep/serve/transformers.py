@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from edge_sleep.device.detect import Device
@@ -18,6 +19,7 @@ class Transformers:
     """See `serve/runtime.py`."""
 
     name = "transformers"
+    files: tuple[Path, ...] = ()
 
     def __init__(self, base: Base, device: Device):
         loaded = base_model.load(base, device)
@@ -38,6 +40,9 @@ class Transformers:
     @property
     def artefact_sha256(self) -> str | None:
         return self._sha256_of.get(self.active or "")
+
+    def changed(self) -> list[str]:
+        return []
 
     @property
     def device(self) -> str:

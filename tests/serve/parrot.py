@@ -34,6 +34,11 @@ class Parrot:
     def active(self) -> str | None:
         return self.worn.id if self.worn else None
 
+    files = ()
+
+    def changed(self) -> list[str]:
+        return []
+
     @property
     def artefact_sha256(self) -> str | None:
         return self.worn.sha256 if self.worn else None
