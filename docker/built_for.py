@@ -21,12 +21,13 @@ def built_with() -> tuple[str, str | None]:
 
 def problem(wanted: str, version: str, cuda: str | None) -> str | None:
     """What is wrong with it; None where nothing is. A wanted 13 takes any 13.x."""
+    found = f"torch {version} is built for {f'CUDA {cuda}' if cuda else 'no GPU'}"
     if wanted == "none":
-        return None if cuda is None else f"torch {version} is built for CUDA {cuda}, and a CPU was asked for (TORCH_INDEX, or TORCH)"
+        return None if cuda is None else f"{found}, and a CPU was asked for: TORCH_INDEX or TORCH chooses another"
     if cuda is not None and (cuda == wanted or cuda.startswith(f"{wanted}.")):
         return None
-    return (f"torch {version} is built for {f'CUDA {cuda}' if cuda else 'no GPU'}, and CUDA {wanted} was asked for: name the index with "
-            "--build-arg TORCH_INDEX=URL (a Jetson's ends in +simple/), the version with TORCH, or what is right for this board with CUDA")
+    return (f"{found}, and CUDA {wanted} was asked for: name the index with TORCH_INDEX (a Jetson's ends in +simple/), the "
+            "version with TORCH, or with CUDA what is right for this board")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether a container is well, for HEALTHCHECK: `edge-sleep status` reads its home and finds no problem, and a watcher still looks.
+"""Whether a container is well, for HEALTHCHECK: `edge-sleep status` finds no problem in its home, and a watcher still looks.
 
 Exit 0 or 1, with one line. A container that does something else than watch is judged by its home alone.
 """
@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-# The watcher writes its book every ten minutes at least, whatever happens; a minute longer than two of them is a watcher that hangs.
+# The watcher writes its book every ten minutes at least; one that has not for a minute longer than twice that hangs.
 STALE_SECONDS = 1260.0
 _STATUS_SECONDS = 50.0
 
@@ -30,7 +30,7 @@ def problem(status: dict, watching: bool, age: float | None) -> str | None:
     if status["problems"]:
         return "; ".join(status["problems"])
     if watching and (age is None or age > STALE_SECONDS):
-        return "the watcher has not looked since this boot" if age is None else f"the watcher has not looked for {age / 60:.0f} min"
+        return f"the watcher has not looked {'since this boot' if age is None else f'for {age / 60:.0f} min'}"
     return None
 
 

@@ -22,11 +22,12 @@ ARG CUDA=12.6
 COPY .ci/torch.py .ci/
 COPY docker/built_for.py docker/requirements.py docker/
 RUN TORCH_CUDA=yes python .ci/torch.py && python docker/built_for.py "${CUDA}"
-# bitsandbytes has machine code too: empty takes the tested version, as every machine with JetPack 7.2 can.
+# bitsandbytes has machine code too. Empty takes the tested version below, as a board with JetPack 7.2 can; else it is pinned there.
+# hadolint ignore=DL3013
 RUN if [ -n "${BITSANDBYTES}" ]; then python -m pip install --no-cache-dir --no-deps ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} \
     "${BITSANDBYTES}"; fi
 COPY setup.cfg constraints.txt ./
-# serve is the endpoint; `jetson` adds jetson-stats (AGPL-3.0), which only compose.jtop.yaml asks for.
+# serve is the endpoint. JETSON_STATS is the version of jetson-stats (AGPL-3.0), which only compose.jtop.yaml asks for.
 ARG EXTRAS=serve
 ARG JETSON_STATS=
 RUN python docker/requirements.py "${BITSANDBYTES}" "${JETSON_STATS}" -- ${EXTRAS} \

@@ -1,9 +1,9 @@
-"""Write what setup.cfg asks for (wanted.txt) and the tested versions (pinned.txt), so that a change of source installs neither anew.
+"""Write what setup.cfg asks for (wanted.txt) and the tested versions (pinned.txt), to install before any source is there.
 
     python docker/requirements.py BITSANDBYTES JETSON_STATS -- EXTRA...
 
-BITSANDBYTES: a requirement that was installed already, from where torch comes from; its pin is left out. JETSON_STATS: the version
-of the service on the host, to whose major.minor the client must keep. Both may be empty.
+BITSANDBYTES: a requirement that was installed already, from where torch comes from; its pin is left out. JETSON_STATS: the
+version of the service on the host, to whose major.minor the client must keep. Both may be empty.
 """
 from __future__ import annotations
 
