@@ -44,8 +44,9 @@ LABEL org.opencontainers.image.title="edge_sleep" org.opencontainers.image.licen
 # What torch's build links to and the base lacks; JetPack 6's wheels want OpenBLAS.
 ARG EXTRA_APT=libopenblas0
 # hadolint ignore=DL3008
-RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 tzdata ${EXTRA_APT} \
-    && rm -rf /var/lib/apt/lists/*
+RUN { [ -z "${EXTRA_APT}" ] && command -v python3 && [ -e /usr/share/zoneinfo/Europe/Berlin ]; } || { apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 tzdata ${EXTRA_APT} \
+    && rm -rf /var/lib/apt/lists/*; }
 # A board's first user is 1000: what lies in the home is then that user's on the host too. The base may have one of that number.
 ARG USER_ID=1000
 RUN groupadd --non-unique --gid "${USER_ID}" edge-sleep \

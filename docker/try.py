@@ -26,16 +26,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlparse
 
 import yaml
+from standin import STORE, base, buildah, pip_settings
 
 ROOT = Path(__file__).resolve().parent.parent
-STORE = Path(os.environ.get("EDGE_SLEEP_TRY", "/var/tmp/edge-sleep-try"))
-SUITE = "bookworm"
 _TOOLS = ("buildah", "crun", "debootstrap")
 _CRUN = ("crun", "--cgroup-manager=disabled", "--root", str(STORE / "crun"))
-_BUILDAH = ("buildah", "--storage-driver", "overlay", "--root", str(STORE / "store"), "--runroot", str(STORE / "run"))
 _NAMED = re.compile(r"\$\{([A-Z_]+)(?::[-?]([^}]*))?\}")
 _SERVICE = {"jetson": "edge", "cpu": "cpu"}
 # What Docker hides and protects by itself (its default of October 2025).
@@ -44,10 +41,6 @@ _MASKED = ("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/lat
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 # What stands for a board's files, below --board.
 _OF_BOARD = {"/run/device-tree": "device-tree", "/etc/nv_tegra_release": "etc/nv_tegra_release"}
-_BINFMT = Path("/proc/sys/fs/binfmt_misc")
-_QEMU = (":qemu-aarch64:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00"
-         ":\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff"
-         ":/usr/bin/qemu-aarch64-static:F")
 
 
 def impossible(arch: str = "amd64") -> str | None:
@@ -65,10 +58,10 @@ def build(kind: str, arch: str, arguments: Sequence[str] = ()) -> str:
     """Build the image of a kind (cpu, jetson) and return its name. arguments: more build arguments, NAME=VALUE."""
     image = f"localhost/edge-sleep-try:{kind}-{arch}"
     with tempfile.TemporaryDirectory(prefix="edge-sleep-try-") as folder:
-        given = [f"BASE_IMAGE={_base(arch)}", *arguments]
-        _buildah("bud", "--arch", arch, "--format", "docker", "--isolation", "chroot", "--pull-never", "--layers",
+        given = [f"BASE_IMAGE={base(arch)}", *arguments]
+        buildah("bud", "--arch", arch, "--format", "docker", "--isolation", "chroot", "--pull-never", "--layers",
                  *(part for one in given for part in ("--build-arg", one)),
-                 *(part for one in _pip_settings(Path(folder)) for part in ("--volume", f"{one}:ro")),
+                 *(part for one in pip_settings(Path(folder)) for part in ("--volume", f"{one}:ro")),
                  "-f", str(ROOT / "docker" / f"{kind}.Dockerfile"), "-t", image, str(ROOT))
     return image
 
@@ -117,7 +110,7 @@ def container(kind: str, arch: str, home: Path, command: Sequence[str] = (), *, 
     of_compose = service(_SERVICE[kind], ("compose.yaml", "compose.jtop.yaml") if jtop else ("compose.yaml",), values)
     home.mkdir(parents=True, exist_ok=True)
     with _mounted(image) as root, tempfile.TemporaryDirectory(prefix="edge-sleep-try-") as folder:
-        about = json.loads(_buildah("inspect", "--type", "image", image, quiet=True))["Docker"]["config"]
+        about = json.loads(buildah("inspect", "--type", "image", image, quiet=True))["Docker"]["config"]
         document = bundle_of(of_compose, about, root, command, home, board, mounts, entrypoint)
         os.chown(home, document["process"]["user"]["uid"], document["process"]["user"]["gid"])
         (Path(folder) / "config.json").write_text(json.dumps(document))
@@ -190,77 +183,14 @@ def _bind(source: Path, target: str, how: str) -> dict:
     return _mount("bind", str(source.resolve()), target, "rbind", how, "rprivate")
 
 
-def _base(arch: str) -> str:
-    """The name of the stand-in base, made at the first call: Debian's minimal system with Python. Takes minutes for arm64."""
-    base = f"localhost/edge-sleep-standin:{SUITE}-{arch}"
-    if arch == "arm64":
-        _let_qemu_run()
-    if subprocess.run([*_BUILDAH, "inspect", "--type", "image", base], capture_output=True).returncode == 0:
-        return base
-    place = STORE / f"standin-{arch}"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    foreign = ["--foreign"] if arch == "arm64" else []
-    _do("debootstrap", f"--arch={arch}", *foreign, "--variant=minbase", "--include=python3,python3-venv,ca-certificates,tzdata",
-        SUITE, str(place / "root"), *_mirror())
-    if foreign:
-        _do("chroot", str(place / "root"), "/debootstrap/debootstrap", "--second-stage")
-    _do("tar", "-C", str(place / "root"), "-cf", str(place / "base.tar"), ".")
-    (place / "Containerfile").write_text("FROM scratch\nADD base.tar /\n")
-    _buildah("bud", "--arch", arch, "--isolation", "chroot", "-t", base, "-f", str(place / "Containerfile"), str(place))
-    shutil.rmtree(place)
-    return base
-
-
-def _let_qemu_run() -> None:
-    """Tell the kernel to run arm64's programs by qemu, until the next boot."""
-    if (_BINFMT / "qemu-aarch64").exists():
-        return
-    if not (_BINFMT / "register").exists():
-        _do("mount", "-t", "binfmt_misc", "binfmt_misc", str(_BINFMT))
-    (_BINFMT / "register").write_text(_QEMU)
-
-
-def _mirror() -> list[str]:
-    """Where this machine takes its own packages from."""
-    for file in (*sorted(Path("/etc/apt/sources.list.d").glob("*.sources")), Path("/etc/apt/sources.list")):
-        for line in file.read_text().splitlines() if file.exists() else ():
-            words = line.split()
-            if words[:1] == ["URIs:"] or (words[:1] == ["deb"] and len(words) > 1):
-                return [words[1]]
-    return []
-
-
-def _pip_settings(folder: Path) -> list[str]:
-    """Volumes with which pip in a build has this machine's own configuration, of which nothing stays in the image."""
-    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True).stdout
-    pairs = (line.partition("=") for line in listed.splitlines())
-    settings = {name.rpartition(".")[2]: value.strip("'\"") for name, _, value in pairs}
-    (folder / "pip.conf").write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
-    named = [urlparse(word).path if word.startswith("file:") else word for value in settings.values() for word in value.split()]
-    places = {Path(word).parent if Path(word).name == "simple" else Path(word) for word in named if word.startswith("/")}
-    return [f"{folder / 'pip.conf'}:/etc/pip.conf", *(f"{place.resolve()}:{place}" for place in sorted(places) if place.exists())]
-
-
 @contextmanager
 def _mounted(image: str) -> Iterator[Path]:
     """The root of a container of an image, taken away afterwards."""
-    container = _buildah("from", "--pull-never", image, quiet=True).strip()
+    container = buildah("from", "--pull-never", image, quiet=True).strip()
     try:
-        yield Path(_buildah("mount", container, quiet=True).strip())
+        yield Path(buildah("mount", container, quiet=True).strip())
     finally:
-        _buildah("rm", container, quiet=True)
-
-
-def _buildah(*words: str, quiet: bool = False) -> str:
-    if quiet:
-        return subprocess.run([*_BUILDAH, *words], check=True, capture_output=True, text=True).stdout
-    _do(*_BUILDAH, *words)
-    return ""
-
-
-def _do(*words: str) -> None:
-    subprocess.run(words, check=True, stdout=sys.stderr)
+        buildah("rm", container, quiet=True)
 
 
 def main() -> int:

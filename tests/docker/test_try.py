@@ -35,10 +35,14 @@ LOOK = ("import json, os\n"
 
 
 def load() -> ModuleType:
+    sys.path.insert(0, str(ROOT / "docker"))                # as where it is run as a script
     spec = importlib.util.spec_from_file_location("docker_try", ROOT / "docker" / "try.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules["docker_try"] = module                      # a dataclass looks its module up
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(ROOT / "docker"))
     return module
 
 
