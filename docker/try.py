@@ -32,7 +32,10 @@ from standin import STORE, base, buildah, pip_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 _TOOLS = ("buildah", "crun", "debootstrap")
-_CRUN = ("crun", "--cgroup-manager=disabled", "--root", str(STORE / "crun"))
+# crun refuses a machine with both kinds of cgroups, and needs neither: in a mount namespace of its own it is shown one.
+_CRUN = ("unshare", "--mount", "--propagation", "private", "sh", "-c",
+         'umount -l /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec "$@"', "sh",
+         "crun", "--cgroup-manager=disabled", "--root", str(STORE / "crun"))
 _NAMED = re.compile(r"\$\{([A-Z_]+)(?::[-?]([^}]*))?\}")
 _SERVICE = {"jetson": "edge", "cpu": "cpu"}
 # What Docker hides and protects by itself (its default of October 2025).
@@ -85,12 +88,17 @@ class Container:
         return subprocess.run([*_CRUN, "run", "--bundle", str(self.bundle), self.name], text=True, capture_output=True)
 
     def start(self) -> subprocess.Popen[str]:
+        """Beside this process; `stop` ends it."""
         return subprocess.Popen([*_CRUN, "run", "--bundle", str(self.bundle), self.name], text=True, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT)
 
     def inside(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Another command in the running container, as `docker exec` does."""
         return subprocess.run([*_CRUN, "exec", self.name, *command], text=True, capture_output=True)
+
+    def stop(self) -> None:
+        """SIGTERM to its first process, as `docker stop` sends it."""
+        subprocess.run([*_CRUN, "kill", self.name, "TERM"], check=True, capture_output=True)
 
     def health(self) -> subprocess.CompletedProcess[str]:
         """The image's own HEALTHCHECK."""

@@ -5,7 +5,6 @@ import importlib.util
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -154,7 +153,7 @@ def test_it_watches_is_healthy_and_ends_when_told(cpu: str, tmp_path: Path) -> N
         stale = made.health()
         assert stale.returncode == 1 and "not looked for" in stale.stdout
         book.write_text(text)
-        process.send_signal(signal.SIGTERM)
+        made.stop()
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
 
