@@ -41,7 +41,8 @@ def main() -> int:
         print(f"`edge-sleep status` gave no answer in {_STATUS_SECONDS:.0f} s")
         return 1
     if done.returncode != 0:
-        print((done.stderr.strip().splitlines() or [f"`edge-sleep status` ended with exit code {done.returncode}"])[-1])
+        # The error, and under it what to do.
+        print(" ".join(done.stderr.split()[-60:]) or f"`edge-sleep status` ended with exit code {done.returncode}")
         return 1
     status = json.loads(done.stdout.splitlines()[-1])
     watching = b"watch" in Path("/proc/1/cmdline").read_bytes().split(b"\0")

@@ -93,8 +93,10 @@ class Container:
                                 stderr=subprocess.STDOUT)
 
     def inside(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Another command in the running container, as `docker exec` does."""
-        return subprocess.run([*_CRUN, "exec", self.name, *command], text=True, capture_output=True)
+        """Another command in the running container, as `docker exec` does: crun by itself would make it root."""
+        user = json.loads((self.bundle / "config.json").read_text())["process"]["user"]
+        return subprocess.run([*_CRUN, "exec", "--user", f"{user['uid']}:{user['gid']}", "--no-new-privs", self.name, *command],
+                              text=True, capture_output=True)
 
     def stop(self) -> None:
         """SIGTERM to its first process, as `docker stop` sends it."""
