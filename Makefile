@@ -16,7 +16,7 @@ SHELL := /bin/bash
 
 bin := $(VENV)/bin
 pip := $(bin)/python -m pip install --disable-pip-version-check --quiet --quiet
-SOURCES := edge_sleep kernels profiles benchmarks tests .ci
+SOURCES := edge_sleep kernels profiles benchmarks tests .ci docker
 
 .PHONY: night test long lint clean
 .DELETE_ON_ERROR:

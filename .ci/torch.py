@@ -1,7 +1,8 @@
 """Install torch by the machine's rule: a machine without a GPU is not made to fetch CUDA.
 
 Run by `make` with the environment's Python. TORCH is the requirement, TORCH_INDEX where it comes from
-(empty: pip's own configuration), TORCH_CUDA=yes goes ahead on a machine without a GPU.
+(empty: pip's own configuration), TORCH_CUDA=yes goes ahead on a machine without a GPU; TORCH_COMMAND is what a person
+would type before such a setting, where that is not `make`.
 """
 from __future__ import annotations
 
@@ -37,19 +38,20 @@ def cuda_packages(install: list[dict]) -> list[str]:
             if name.startswith(("nvidia-", "cuda-")) or name == "triton"]
 
 
-def refusal(requirement: str, found: list[str], target: str) -> str:
+def refusal(requirement: str, found: list[str], command: str) -> str:
+    """command: what a setting is appended to."""
     shown = "\n".join(f"    {item}" for item in found)
     return (f"torch: this machine has no NVIDIA GPU, and {requirement} would bring {len(found)} CUDA packages "
             f"(gigabytes):\n{shown}\n"
             f"  do one of:\n"
-            f"    make {target} TORCH_INDEX=<URL of a CPU wheel index>   a CPU build; pytorch.org/get-started names one\n"
-            f"    make {target} TORCH_CUDA=yes                           fetch them all the same")
+            f"    {command} TORCH_INDEX=<URL of a CPU wheel index>   a CPU build; pytorch.org/get-started names one\n"
+            f"    {command} TORCH_CUDA=yes                           fetch them all the same")
 
 
 def main() -> int:
     requirement = os.environ.get("TORCH") or "torch"
     index = ["--index-url", os.environ["TORCH_INDEX"]] if os.environ.get("TORCH_INDEX") else []
-    target = os.environ.get("TORCH_TARGET") or "night"
+    command = os.environ.get("TORCH_COMMAND") or f"make {os.environ.get('TORCH_TARGET') or 'night'}"
     go_ahead = os.environ.get("TORCH_CUDA") == "yes" or platform.system() != "Linux" or has_gpu()
     try:
         install = would_install(requirement, index)
@@ -58,7 +60,7 @@ def main() -> int:
             return 0
         found = [] if go_ahead else cuda_packages(install)
         if found:
-            print(refusal(requirement, found, target), file=sys.stderr)
+            print(refusal(requirement, found, command), file=sys.stderr)
             return 2
         print("torch: " + ", ".join(f"{item['metadata']['name']} {item['metadata']['version']}" for item in install))
         subprocess.run([sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *index,

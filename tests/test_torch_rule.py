@@ -15,7 +15,7 @@ def rule(monkeypatch: pytest.MonkeyPatch):
     spec = importlib.util.spec_from_file_location("torch_rule", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for name in ("TORCH", "TORCH_INDEX", "TORCH_CUDA", "TORCH_TARGET"):
+    for name in ("TORCH", "TORCH_INDEX", "TORCH_CUDA", "TORCH_TARGET", "TORCH_COMMAND"):
         monkeypatch.delenv(name, raising=False)
     module.ran = []
     monkeypatch.setattr(module.subprocess, "run", lambda command, **_: module.ran.append(command))
@@ -40,6 +40,9 @@ def test_stops_before_cuda(rule, capsys: pytest.CaptureFixture, monkeypatch: pyt
     assert "4 CUDA packages" in said and "nvidia-cudnn-cu13 1.0" in said
     assert "make test TORCH_INDEX=" in said and "TORCH_CUDA=yes" in said
     assert rule.ran == []
+    monkeypatch.setenv("TORCH_COMMAND", "docker build --build-arg")
+    assert rule.main() == 2
+    assert "docker build --build-arg TORCH_INDEX=" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("gpu, variable", [(True, None), (False, "yes")])

@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 import edge_sleep
+from edge_sleep.device.machine import device_tree_model
 
 _PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors", "tokenizers")
 
@@ -29,10 +30,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def processor(cpuinfo: Path = Path("/proc/cpuinfo"), model: Path = Path("/proc/device-tree/model")) -> str:
+def processor(cpuinfo: Path = Path("/proc/cpuinfo"), model: Path | None = None) -> str:
     """The board's name where it has one, else the processor's, else its architecture."""
     try:
-        return model.read_text().rstrip("\0 \n")
+        return (model or device_tree_model()).read_text().rstrip("\0 \n")
     except OSError:
         pass
     try:

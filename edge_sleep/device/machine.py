@@ -9,7 +9,8 @@ from pathlib import Path
 
 from edge_sleep.device import memory
 
-DEVICE_TREE_MODEL = Path("/proc/device-tree/model")
+# Docker hides where the first one leads (/sys/firmware), and refuses mounts below /proc: docker/compose.yaml mounts the second.
+DEVICE_TREES = (Path("/proc/device-tree"), Path("/run/device-tree"))
 TEGRA_RELEASE = Path("/etc/nv_tegra_release")
 # The driver of a card, and the node it makes for the first one.
 NVIDIA_FILES = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidia0"))
@@ -18,7 +19,13 @@ _PART = re.compile(r"p\d{4}-\d{4}")
 
 def on_board() -> bool:
     """Whether this machine shows a board's files at all: a device tree, or Jetson Linux's release."""
-    return TEGRA_RELEASE.exists() or DEVICE_TREE_MODEL.exists()
+    return TEGRA_RELEASE.exists() or device_tree_model().exists()
+
+
+def device_tree_model(root: Path = Path("/")) -> Path:
+    """The file in which the device tree names the board: the first there is, or where it should be."""
+    files = [root / tree.relative_to("/") / "model" for tree in DEVICE_TREES]
+    return next((file for file in files if file.exists()), files[0])
 
 
 @dataclass(frozen=True)
@@ -41,9 +48,11 @@ class Machine:
         return f"`{self.model}`{kind}, with {self.memory_bytes / 2**30:.1f} GiB of memory"
 
 
-def look(model_file: Path = DEVICE_TREE_MODEL, release_file: Path = TEGRA_RELEASE, memory_bytes: int | None = None,
+def look(model_file: Path | None = None, release_file: Path = TEGRA_RELEASE, memory_bytes: int | None = None,
          compatible_file: Path | None = None, nvidia_files: Iterable[Path] = NVIDIA_FILES) -> Machine:
-    """compatible_file: beside model_file where it is not named. Raises DeviceError where the memory cannot be read."""
+    """model_file: the device tree's where it is not named; compatible_file: beside it. Raises DeviceError where the memory
+    cannot be read."""
+    model_file = model_file or device_tree_model()
     compatible = [entry for entry in _text(compatible_file or model_file.with_name("compatible")).split("\0") if entry]
     return Machine(model_file, _text(model_file).rstrip("\0\n").strip(),
                    tuple(dict.fromkeys([*_modules(compatible), *compatible])),

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge_sleep.config import Config, read_yaml
-from edge_sleep.device.machine import DEVICE_TREE_MODEL, NVIDIA_FILES, TEGRA_RELEASE, Machine, look
+from edge_sleep.device.machine import NVIDIA_FILES, TEGRA_RELEASE, Machine, look
 from edge_sleep.errors import ConfigError, DeviceError, UsageError
 
 FALLBACK = "cpu"
@@ -133,7 +133,7 @@ def asked(name_or_path: str, folder: Path | None = None) -> tuple[Profile, str]:
     return found, f"--profile{note}"
 
 
-def detect(model_file: Path = DEVICE_TREE_MODEL, release_file: Path = TEGRA_RELEASE, memory_bytes: int | None = None, *,
+def detect(model_file: Path | None = None, release_file: Path = TEGRA_RELEASE, memory_bytes: int | None = None, *,
            compatible_file: Path | None = None, nvidia_files: Iterable[Path] = NVIDIA_FILES,
            folder: Path | None = None) -> tuple[Profile, str]:
     """The profile of this machine and why it was chosen. Raises ConfigError where that one is broken."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_sleep.device.doctor.check import ROOT, Check, run, text_of
+from edge_sleep.device.machine import device_tree_model
 from edge_sleep.device.power.modes import parse_now
 
 L4t = tuple[int, int, int]
@@ -54,7 +55,7 @@ class Board:
 
 def look(root: Path = ROOT) -> Board:
     """Raises nothing: what cannot be read is not there."""
-    return Board(text_of(root / MODEL) or "", text_of(root / RELEASE),
+    return Board(text_of(device_tree_model(root)) or "", text_of(root / RELEASE),
                  tuple(root / node for node in GPU_NODES if os.path.exists(root / node)))
 
 
@@ -70,7 +71,7 @@ def check_board(board: Board, root: Path = ROOT) -> Check:
         return Check("board", "skip", f"{what}; release, power mode, GPU memory and jtop are not looked at")
     if not board.model:
         return Check("board", "warn", f"a Jetson, by {root / RELEASE}; {root / MODEL} cannot be read, as in many containers",
-                     "name its profile with --profile")
+                     "name its profile with --profile; or -v /sys/firmware/devicetree/base:/run/device-tree:ro")
     return Check("board", "ok", board.model)
 
 

@@ -42,6 +42,10 @@ def test_a_tree(jetson: Path) -> None:
     (jetson / "proc/device-tree/model").unlink()
     hidden = check_board(look(jetson), jetson)
     assert hidden.status == "warn" and "--profile" in hidden.do
+    (jetson / "run/device-tree").mkdir(parents=True)
+    (jetson / "run/device-tree/model").write_bytes(b"NVIDIA Jetson AGX Thor Developer Kit\0")
+    assert look(jetson).model == "NVIDIA Jetson AGX Thor Developer Kit"
+    (jetson / "run/device-tree/model").unlink()
     (jetson / "etc/nv_tegra_release").unlink()
     assert check_board(look(jetson), jetson).status == "skip"
 
