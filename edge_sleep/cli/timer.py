@@ -40,7 +40,8 @@ def install(
 
     Example: edge-sleep timer install --watch
     """
-    from edge_sleep.schedule import systemctl, units
+    from edge_sleep.schedule import units
+    from edge_sleep.system import systemctl
     common = Common.of(home, profile, sets, as_json)
     place = common.open_home()
     of_system = os.geteuid() == 0 if system is None else system
@@ -72,7 +73,7 @@ def status(home: HomeOption = None, profile: ProfileOption = None, sets: SetOpti
     Example: edge-sleep timer status
     """
     from edge_sleep.cli import rhythm
-    from edge_sleep.schedule import systemctl
+    from edge_sleep.system import systemctl
     common = Common.of(home, profile, sets, as_json)
     place = common.existing_home()
     found = [{"unit": file.name, "folder": str(file.parent), "active": systemctl.ask("is-active", file.name, of_system),
@@ -91,7 +92,7 @@ def remove(home: HomeOption = None, profile: ProfileOption = None, sets: SetOpti
 
     Example: edge-sleep timer remove
     """
-    from edge_sleep.schedule import systemctl
+    from edge_sleep.system import systemctl
     found = _installed(Common.of(home, profile, sets, as_json).place())
     for of_system, file in found:
         if "@" not in file.name:
@@ -151,7 +152,7 @@ def planned(home: Home, common: Common, config: Config, watches: bool, user: str
 
 def _installed(home: Home) -> list[tuple[bool, Path]]:
     """(of the system, file) of each unit of a home; those of the home's own name only."""
-    from edge_sleep.schedule import systemctl
+    from edge_sleep.system import systemctl
     from edge_sleep.schedule.units import unit_name
     name = unit_name(home.root, default_home())
     files = [(of_system, systemctl.folder_of(of_system) / file) for of_system in (True, False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_sleep.device.power import modes
 from edge_sleep.device.power.actuator import Actuator, PowerError, UnknownName
-from edge_sleep.device.power.commands import last_line
+from edge_sleep.system.commands import last_line
 from edge_sleep.device.telemetry.jtop import missing
 from edge_sleep.system import children
 
