@@ -19,7 +19,7 @@ from edge_sleep.device.power.lease import Power
 from edge_sleep.errors import EdgeSleepError, Outcome, Preempted, StorageError, TooHot
 from edge_sleep.model import base as base_model
 from edge_sleep.stages import choose, ends, export, learn, pacing, settle
-from edge_sleep.stages.context import Night, Request
+from edge_sleep.stages.context import Night, Request, interrupted
 from edge_sleep.stages.learn import ahead as plan
 from edge_sleep.system import state
 from edge_sleep.system.clock import Clock
@@ -102,6 +102,8 @@ def _stages(night: Night, neighbours: Neighbours) -> dict:
         if enough is not None:
             return ends.end(night, Outcome.NOTHING_TO_DO, enough)
         if not night.request.dry_run:
+            if (why := interrupted(night)) is not None:        # a conversation may be talking with one of them
+                return ends.end(night, Outcome.PREEMPTED, f"{why}; nothing was begun")
             neighbours.take()                  # before the plan: what they leave is what it counts on
             record["environment"]["neighbours"] = neighbours.changes
         with phase("plan"):

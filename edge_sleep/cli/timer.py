@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -144,10 +145,13 @@ def planned(home: Home, common: Common, config: Config, watches: bool, user: str
     environment = [f"TMPDIR={home.cache}", *(f"{name}={os.environ[name]}" for name in _HANDED_ON if os.environ.get(name))]
     if not {"site-packages", "dist-packages"} & set(beside.parts):
         environment.append(f"PYTHONPATH={beside}")
-    power, schedule = config.power, config.schedule
+    power, schedule, ollama = config.power, config.schedule, config.neighbours.ollama
+    here = bool(re.match(r"https?://(127\.|localhost\b|\[::1\])", ollama))
     return Plan(home.root, unit_name(home.root, default_home()), (sys.executable, "-m", "edge_sleep"), watch.options(common),
-                config.budget.time, watches, user, bool(schedule.webhook or schedule.command or config.companion.allow_download),
-                bool(power.mode or power.gpu_max_hertz or power.fan_profile or power.jetson_clocks), tuple(environment))
+                config.budget.time, watches, user,
+                network=bool(schedule.webhook or schedule.command or config.companion.allow_download or (ollama and not here)),
+                loopback=here, settings=bool(power.mode or power.gpu_max_hertz or power.fan_profile or power.jetson_clocks),
+                environment=tuple(environment))
 
 
 def _installed(home: Home) -> list[tuple[bool, Path]]:
