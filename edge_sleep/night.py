@@ -132,6 +132,9 @@ def _stages(night: Night, neighbours: Neighbours) -> dict:
         with phase("promote"):
             outcome, reason = settle.settle(night, buffer)
     if outcome is Outcome.PROMOTED and night.config.export.kinds:
-        with phase("export"):
-            export.export(night)
+        with phase("export") as entry:
+            why = export.export(night)
+            entry["outcome"] = Outcome.PREEMPTED.value if why else "done"
+        if why:                                # what is promoted stays so; the next start makes what is missing
+            return ends.end(night, Outcome.PREEMPTED, f"{why}; the candidate is promoted, its exports are made next time")
     return ends.end(night, outcome, reason)

@@ -156,8 +156,8 @@ def planned(home: Home, common: Common, config: Config, watches: bool, user: str
 
 def _installed(home: Home) -> list[tuple[bool, Path]]:
     """(of the system, file) of each unit of a home; those of the home's own name only."""
-    from edge_sleep.system import systemctl
     from edge_sleep.schedule.units import unit_name
+    from edge_sleep.system import systemctl
     name = unit_name(home.root, default_home())
     files = [(of_system, systemctl.folder_of(of_system) / file) for of_system in (True, False)
              for file in (f"{name}.timer", f"{name}.service", f"{name}-failed@.service")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,8 +165,11 @@ def load_tokenizer(place: BaseSource) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load(base: Base, device: Device) -> LoadedBase:
-    """Load the base in NF4 with double quantisation, every parameter frozen, in evaluation mode."""
+def load(base: Base, device: Device, between: Callable[[], object] = lambda: None) -> LoadedBase:
+    """Load the base in NF4 with double quantisation, every parameter frozen, in evaluation mode.
+
+    between: called from weight to weight; it may raise to give way, and nothing of the model is left then.
+    """
     began = time.monotonic()
     import torch
     from transformers.utils import logging
@@ -175,11 +179,12 @@ def load(base: Base, device: Device) -> LoadedBase:
     _import_bitsandbytes()
     logging.disable_progress_bar()        # a night has its own progress; these bars would tear it
     dtype = getattr(torch, base.compute_dtype)
+    between()                              # the libraries alone took seconds
     tokenizer = load_tokenizer(base.place)
     try:
         try:
             model, how = lean.load(base.place.folder, base.place.weight_files, dtype, device.torch_name, _cached(base, device),
-                                   base.int8_embedding)
+                                   base.int8_embedding, between)
         except lean.NotSuited as why:
             model, how = _with_transformers(base, device, dtype), f"transformers: {why}"
             if base.int8_embedding:

@@ -11,7 +11,7 @@ from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example, Experience
 from edge_sleep.device import allocator, detect, memory, shortage
-from edge_sleep.errors import Outcome
+from edge_sleep.errors import Outcome, Preempted
 from edge_sleep.model import base as base_model
 from edge_sleep.model import shape
 from edge_sleep.stages import contest, pacing
@@ -82,9 +82,12 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
         return night.contract.reserve_seconds
 
     def train_one(config: Config, examples: list[Example], folder: Path, plan: planner.Plan) -> contest.Trained:
-        result = train_candidate(night.base, night.device, config, examples, night.parent_folder, folder, plan,
-                                 night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
-                                 _held_out(night), night.pace)
+        try:
+            result = train_candidate(night.base, night.device, config, examples, night.parent_folder, folder, plan,
+                                     night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
+                                     _held_out(night), night.pace)
+        except Preempted as error:
+            return error.outcome, error.message
         night.record["train"] |= result.train
         night.record["measured"] |= result.measured
         night.record["data"] |= result.data

@@ -1,4 +1,4 @@
-"""The file that outlives a killed night: what was there before each change and what it changes to, on the disk before it is made."""
+"""The file that outlives a killed night: how each thing was and what it changes to, on the disk before it is changed."""
 from __future__ import annotations
 
 import json

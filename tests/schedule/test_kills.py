@@ -45,8 +45,9 @@ def started():
 
 
 def start(home: Path, offset: float, environment: dict[str, str]) -> subprocess.Popen:
-    process = subprocess.Popen([sys.executable, str(STANDIN), "watch", str(home), str(offset), "schedule.timezone=UTC"],
-                               env={**os.environ, "PYTHONPATH": str(TOP), **environment}, stderr=subprocess.DEVNULL)
+    with open(home.parent / "watchers.log", "a") as told:
+        process = subprocess.Popen([sys.executable, str(STANDIN), "watch", str(home), str(offset), "schedule.timezone=UTC"],
+                                   env={**os.environ, "PYTHONPATH": str(TOP), **environment}, stderr=told)
     _STARTED.append(process)
     return process
 
@@ -61,7 +62,7 @@ def lines(home: Home, word: str) -> list[str]:
     return [line.split()[1] for line in log.read_text().splitlines() if line.startswith(word)] if log.exists() else []
 
 
-def until(what, seconds: float = 120.0) -> None:
+def until(what, seconds: float = 900.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it did not come to that"

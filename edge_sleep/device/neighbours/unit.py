@@ -103,5 +103,6 @@ def check(units: list[Unit]) -> None:
 def _own() -> set[str]:
     """Units that this process is part of."""
     with suppress(OSError):
-        return {part for line in Path("/proc/self/cgroup").read_text().splitlines() for part in line.rpartition(":")[2].split("/")}
+        paths = [line.rpartition(":")[2] for line in Path("/proc/self/cgroup").read_text().splitlines()]
+        return {part for path in paths for part in path.split("/")}
     return set()

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 from edge_sleep.benchmarks.fake_board.service import SOCKET, Service, impossible
 
+from edge_sleep.device.power.actuator import PowerError, UnknownName
 from edge_sleep.device.power.lease import known
 from edge_sleep.system import intent
-from edge_sleep.device.power.actuator import PowerError, UnknownName
 
 pytestmark = pytest.mark.alone
 

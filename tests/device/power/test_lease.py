@@ -10,9 +10,9 @@ import pytest
 from edge_sleep.device.power import direct, jtop
 from edge_sleep.device.power.actuator import PowerError, UnknownName
 from edge_sleep.device.power.lease import known
+from edge_sleep.errors import StorageError
 from edge_sleep.system import intent
 from edge_sleep.system.intent import Change
-from edge_sleep.errors import StorageError
 
 ALL = {"mode": "15W", "gpu_max_hertz": 650_000_000, "jetson_clocks": True}
 
