@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,12 +156,13 @@ def reference(root: Path, sets: Sequence[str]) -> dict[str, Any]:
     from edge_sleep.night import Request, run
     from edge_sleep.stages import context
 
-    marks: list[tuple[float, str]] = []
+    marks: list[tuple[float, str, str]] = []
     part = [""]
     held = context.holder
 
     def look(path: Path) -> dict | None:
-        marks.append((time.monotonic(), part[0]))
+        stack = traceback.extract_stack(limit=7)[:-2]
+        marks.append((time.monotonic(), part[0], " < ".join(frame.name for frame in reversed(stack))))
         return held(path)
 
     def listen(event: dict) -> None:
@@ -170,8 +172,7 @@ def reference(root: Path, sets: Sequence[str]) -> dict[str, Any]:
         elif event["event"] == "objective":
             part[0] = "train"
         if part[0] != before:
-            marks.append((time.monotonic(), before))
-            marks.append((time.monotonic(), part[0]))
+            marks.extend((time.monotonic(), name, f"{event['event']} {event.get('name', '')}") for name in (before, part[0]))
 
     context.holder = look  # type: ignore[assignment]
     home = Home(root)
@@ -179,11 +180,14 @@ def reference(root: Path, sets: Sequence[str]) -> dict[str, Any]:
     record = run(home, config, Request(sessions=(SESSIONS,)), listener=listen)
     found = {}
     for phase in PHASES:
-        times = [at for at, name in marks if name == phase]
-        gaps = sorted(after - before for before, after in zip(times, times[1:], strict=False))
+        here = [(at, who) for at, name, who in marks if name == phase]
+        times = [at for at, _ in here]
+        between = sorted((after[0] - before[0], before[1], after[1]) for before, after in zip(here, here[1:], strict=False))
+        gaps = [gap for gap, *_ in between]
         if gaps:
             found[phase] = {"seconds": times[-1] - times[0], "looks": len(times), "unit_p50": statistics.median(gaps),
-                            "unit_p95": gaps[int(0.95 * (len(gaps) - 1))], "unit_longest": gaps[-1]}
+                            "unit_p95": gaps[int(0.95 * (len(gaps) - 1))], "unit_longest": gaps[-1],
+                            "longest_between": between[:-4:-1]}
     return {"outcome": record["outcome"], "adapter": record["candidate"], "phases": found,
             "step_seconds_p50": record["measured"]["step_seconds_p50"], "train": record["train"]}
 

@@ -15,6 +15,7 @@ from edge_sleep.model import shape, tensors
 from edge_sleep.seedling import MODEL as SEEDLING
 from edge_sleep.system.files import canonical_json, read_json, sha256_file, write_json
 from edge_sleep.system.home import Home
+from edge_sleep.system.imports import looking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -168,8 +169,14 @@ def load_tokenizer(place: BaseSource) -> PreTrainedTokenizerBase:
 def load(base: Base, device: Device, between: Callable[[], object] = lambda: None) -> LoadedBase:
     """Load the base in NF4 with double quantisation, every parameter frozen, in evaluation mode.
 
-    between: called from weight to weight; it may raise to give way, and nothing of the model is left then.
+    between: called from import to import and from weight to weight; it may raise to give way, and nothing of the model is left
+    then.
     """
+    with looking(between):
+        return _load(base, device, between)
+
+
+def _load(base: Base, device: Device, between: Callable[[], object]) -> LoadedBase:
     began = time.monotonic()
     import torch
     from transformers.utils import logging
@@ -179,7 +186,6 @@ def load(base: Base, device: Device, between: Callable[[], object] = lambda: Non
     _import_bitsandbytes()
     logging.disable_progress_bar()        # a night has its own progress; these bars would tear it
     dtype = getattr(torch, base.compute_dtype)
-    between()                              # the libraries alone took seconds
     tokenizer = load_tokenizer(base.place)
     try:
         try:

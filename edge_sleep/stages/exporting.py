@@ -1,4 +1,4 @@
-"""The process that makes a night's exports: a job as JSON on stdin, one line of JSON on stdout for each kind that it made or could not.
+"""The process that makes a night's exports: a job as JSON on stdin, a line of JSON on stdout for each kind, made or not.
 
     python -m edge_sleep.stages.exporting < job.json
 """

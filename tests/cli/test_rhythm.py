@@ -10,8 +10,7 @@ import pytest
 
 from edge_sleep.cli import timer
 from edge_sleep.cli.context import Common
-from edge_sleep.system import systemctl
-from edge_sleep.system import lock
+from edge_sleep.system import lock, systemctl
 from edge_sleep.system.home import Home
 
 
