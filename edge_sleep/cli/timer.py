@@ -146,7 +146,7 @@ def planned(home: Home, common: Common, config: Config, watches: bool, user: str
     if not {"site-packages", "dist-packages"} & set(beside.parts):
         environment.append(f"PYTHONPATH={beside}")
     power, schedule, ollama = config.power, config.schedule, config.neighbours.ollama
-    here = bool(re.match(r"https?://(127\.|localhost\b|\[::1\])", ollama))
+    here = bool(re.match(r"https?://(127(\.\d+){3}|localhost|\[::1\])(:\d+)?/?$", ollama))
     return Plan(home.root, unit_name(home.root, default_home()), (sys.executable, "-m", "edge_sleep"), watch.options(common),
                 config.budget.time, watches, user,
                 network=bool(schedule.webhook or schedule.command or config.companion.allow_download or (ollama and not here)),

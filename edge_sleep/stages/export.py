@@ -32,7 +32,7 @@ def export(night: Night) -> str | None:
     adapter_id = store.incumbent(night.home)
     if adapter_id is None:
         return None
-    kinds = list(dict.fromkeys(night.config.export.kinds))
+    kinds: list[str] = [*dict.fromkeys(night.config.export.kinds)]
     why = interrupted(night)
     if why is None:
         with _making(night, adapter_id, kinds) as process:

@@ -125,5 +125,6 @@ def test_the_end_says_all_and_waits_for_no_library(library: str, said: str) -> N
 
 def test_an_answer_that_nobody_takes_is_no_success() -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-c", LEAVING, "torch"], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run([sys.executable, "-c", LEAVING, "torch"], stdout=full, stderr=subprocess.PIPE, text=True,
+                              env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"})
     assert done.returncode == 120 and "No space left" in done.stderr
