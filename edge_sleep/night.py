@@ -72,11 +72,11 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
             with pacing.of_night(night) as night.pace, \
                     Neighbours(config.neighbours, home.neighbours_intent, events) as neighbours:
                 ended = _stages(night, neighbours)
+                team.dismiss(device.kind == "gpu")
                 if neighbours.changes:
                     shortage.give_back()
             if neighbours.changes:
                 night.recorder.save()
-            team.dismiss(device.kind == "gpu")
             return ended
         except EdgeSleepError as error:
             with suppress(StorageError):

@@ -123,19 +123,11 @@ def failed(unit: Annotated[str, typer.Argument(metavar="UNIT")], home: HomeOptio
     alarm = alarms.Alarm(alarms.FAILED_UNIT, Clock().now().date().isoformat(), text)
     say = watch.journal()
     say(f"warning: {text}")
-    kept, _ = book.read(place.rhythm)
-    told, problems = ["log"], []
-    for channel in voice.channels[1:]:
-        if kept.told.get(f"{alarm.kind} {channel}") == alarm.date:         # a timer fails again every quarter of an hour
-            continue
-        if (why := alarms.tell(alarm, channel, voice, place.root)) is None:
-            kept = alarms.told(kept, alarm, channel)
-            told.append(channel)
-        else:
-            problems.append(why)
-            say(f"warning: {why}")
+    kept, told, problems = alarms.once_a_day(book.read(place.rhythm)[0], alarm, voice, place.root)     # it fails again in a while
+    for why in problems:
+        say(f"warning: {why}")
     book.write(place.rhythm, kept)
-    output.answer({"told": told, "problems": problems}, text, as_json)
+    output.answer({"told": ["log", *told], "problems": problems}, text, as_json)
 
 
 def planned(home: Home, common: Common, config: Config, watches: bool, user: str | None) -> Plan:

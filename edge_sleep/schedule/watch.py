@@ -20,8 +20,8 @@ from pathlib import Path
 from edge_sleep.config import Config
 from edge_sleep.device import loans
 from edge_sleep.errors import Busy, EdgeSleepError, Exit, IntegrityError, Outcome, StorageError
+from edge_sleep.schedule import alarms, metabolic, rhythm
 from edge_sleep.schedule import book as nights
-from edge_sleep.schedule import metabolic, rhythm
 from edge_sleep.schedule.alarms import Teller, Voice
 from edge_sleep.schedule.bell import Bell
 from edge_sleep.schedule.book import Book, Entry, Moment
@@ -142,8 +142,15 @@ class Watcher:
             return
         self._put_back_at = now + _PUT_BACK_SECONDS
         for event, facts in told:
-            worse = "warning: " if facts["state"] in ("not restored", "damaged") else ""
-            self.say(f"{worse}left by a killed night: {event} {facts.get('setting', '')} {facts['state']}: {facts['reason']}")
+            text = f"left by a killed night: {event} {facts.get('setting', '')} {facts['state']}: {facts['reason']}"
+            if facts["state"] not in ("not restored", "damaged"):
+                self.say(text)
+                continue
+            self.say(f"warning: {text}")
+            alarm = alarms.Alarm(alarms.NOT_PUT_BACK, self.clock.now().date().isoformat(), text)
+            self.book, _, problems = alarms.once_a_day(self.book, alarm, Voice.of(self.config.schedule), self.home.root)
+            for why in problems:
+                self.say(f"warning: {why}")
 
     def _read(self, machine: Machine) -> Machine:
         """Let transcripts be read that wait; no night begins meanwhile."""

@@ -119,7 +119,7 @@ leave(7)
 @pytest.mark.parametrize("library, said", [("torch", "tidied "), ("sheet", "tidied taken apart ")])
 def test_the_end_says_all_and_waits_for_no_library(library: str, said: str) -> None:
     """A conversation waits for the memory of a night that has torch in it."""
-    done = subprocess.run([sys.executable, "-c", LEAVING, library], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, "-c", LEAVING, library], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (7, "the answer", said)
 
 
