@@ -88,8 +88,9 @@ class Loan(ABC):
         if interrupted is not None and kind is None:
             raise interrupted
 
-    def lend(self, item: Item, wanted: Any, reason: str) -> Refused | None:
-        before = item.read()
+    def lend(self, item: Item, wanted: Any, reason: str, before: Any = None) -> Refused | None:
+        """before: how it is, where that has just been read. Returns how it is instead where the change did not take."""
+        before = item.read() if before is None else before
         if before == wanted:
             self.note(item.setting, "already", before=before, now=before, reason="nothing to change")
             return None

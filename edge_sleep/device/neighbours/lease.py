@@ -43,13 +43,13 @@ class Neighbours(loan.Loan):
         with suppress(OSError, ValueError):            # what could not be brought back yet stays noted
             self._lent = intent.read(self.path, known)
         for model in ollama.loaded_now(self.asked.ollama) if self.asked.ollama else []:
-            self._stop(model, ollama.UNLOADED, f"unloaded from {model.url}")
+            self._stop(model, model.loaded, ollama.UNLOADED, f"unloaded from {model.url}")
         for one in self.units:
             if one.read() == unit.ACTIVE:
-                self._stop(one, unit.INACTIVE, f"stopped by {one.by}")
+                self._stop(one, unit.ACTIVE, unit.INACTIVE, f"stopped by {one.by}")
 
-    def _stop(self, item: ollama.Model | unit.Unit, wanted: Any, reason: str) -> None:
-        if (refused := self.lend(item, wanted, reason)) is not None:
+    def _stop(self, item: ollama.Model | unit.Unit, before: Any, wanted: Any, reason: str) -> None:
+        if (refused := self.lend(item, wanted, reason, before)) is not None:
             raise NeighbourError(f"neighbours: {item.setting} is not stopped, it is {refused.now} ({refused.said})",
                                  "docs/rhythm.md says what a unit of the system asks for; or leave it out")
 
