@@ -71,7 +71,6 @@ def micro(root: Path, offset: float, model: Path, talk: Path) -> int:
         record = night.run(Home(root), settings, night.Request(sessions=(talk,)), ahead(offset))
     except EdgeSleepError as error:
         return int(error.exit_code)
-    _log(root, f"{record['outcome']} {record['night']}")
     return record["exit_code"]
 
 
