@@ -41,6 +41,11 @@ def parse_time_of_day(value: Any) -> time:
     return time(int(found[1]), int(found[2]))
 
 
+def parse_ollama(value: Any) -> Any:
+    """`true` is the Ollama of this machine, `false` none; an address stays what it is."""
+    return {True: "http://127.0.0.1:11434", False: ""}[value] if isinstance(value, bool) else value
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 TimeOfDay = Annotated[time, BeforeValidator(parse_time_of_day)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -199,6 +204,18 @@ class Power(Section):
     jetson_clocks: bool = Field(False, description="hold all clocks at their highest for the night")
 
 
+UnitName = Annotated[str, Field(pattern=r"^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*$")]
+
+
+class Neighbours(Section):
+    units: tuple[UnitName, ...] = Field((), description="systemd units of the system that are stopped for the night where they "
+                                        "run, in this order, and always started again")
+    user_units: tuple[UnitName, ...] = Field((), description="the same for units of this user's own manager")
+    ollama: Annotated[str, BeforeValidator(parse_ollama), Field(pattern=r"^(https?://[^\s/]+)?/?$")] = Field(
+        "", description="let Ollama unload its models for the night, and load them again after it: `true` for the one of this "
+        "machine, or its address")
+
+
 class Gate(Section):
     probes: tuple[str, ...] = Field((), description="your own questions: YAML files of {question, expect}")
     batch: int = Field(32, ge=1, description="questions asked at once")
@@ -323,6 +340,7 @@ class Config(BaseModel):
     budget: Budget = Budget()
     thermal: Thermal = Thermal()
     power: Power = Power()
+    neighbours: Neighbours = Neighbours()
     gate: Gate = Gate()
     retention: Retention = Retention()
     serve: Serve = Serve()

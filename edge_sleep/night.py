@@ -13,12 +13,13 @@ from typing import Any
 from edge_sleep.checkpoint import manifest, store
 from edge_sleep.config import Config
 from edge_sleep.data.buffer import Buffer
-from edge_sleep.device import detect, environment
-from edge_sleep.device.power.lease import Power, restore_left_over
+from edge_sleep.device import detect, environment, loans, shortage
+from edge_sleep.device.neighbours.lease import Neighbours
+from edge_sleep.device.power.lease import Power
 from edge_sleep.errors import EdgeSleepError, Outcome, Preempted, StorageError, TooHot
 from edge_sleep.model import base as base_model
 from edge_sleep.stages import choose, ends, export, learn, pacing, settle
-from edge_sleep.stages.context import Night, Request
+from edge_sleep.stages.context import Night, Request, interrupted
 from edge_sleep.stages.learn import ahead as plan
 from edge_sleep.system import state
 from edge_sleep.system.clock import Clock
@@ -45,8 +46,9 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
     started = clock.monotonic()
     home.make()
     with hold(home.night_lock, "a night"), Signals() as signals:
-        left_over = restore_left_over(home.power_intent)
+        left_over = loans.put_back(home)
         Power(config.power, home.power_intent).check()
+        Neighbours(config.neighbours, home.neighbours_intent).check()
         store.rebuild(home)
         found, considered = detect.tried(config.companion.compute_dtype)
         device = base_model.settled(home, found)
@@ -63,12 +65,18 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
                       candidates=config.train.candidates)
         night.record["environment"]["device_order"] = [asdict(one) for one in considered]
         events("night", state="resume" if unfinished else "begin", night=identity, device=device.reason)
-        for facts in left_over:
-            events("power", **facts)
+        for event, facts in left_over:
+            events(event, **facts)
         try:
-            with pacing.of_night(night) as night.pace:
-                ended = _stages(night)
-            team.dismiss(device.kind == "gpu")
+            # Neighbours come back when the night's memory is free again and its end is on the disk.
+            with pacing.of_night(night) as night.pace, \
+                    Neighbours(config.neighbours, home.neighbours_intent, events) as neighbours:
+                ended = _stages(night, neighbours)
+                team.dismiss(device.kind == "gpu")
+                if neighbours.changes:
+                    shortage.give_back()
+            if neighbours.changes:
+                night.recorder.save()
             return ended
         except EdgeSleepError as error:
             with suppress(StorageError):
@@ -80,7 +88,7 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
             raise
 
 
-def _stages(night: Night) -> dict:
+def _stages(night: Night, neighbours: Neighbours) -> dict:
     record, phase = night.record, night.recorder.phase
     record["environment"] |= environment.describe() | {"device": night.device.reason, "sees": night.device.kind}
     record["base"] = night.base.entry()
@@ -93,6 +101,11 @@ def _stages(night: Night) -> dict:
             enough = choose.select(night, buffer)
         if enough is not None:
             return ends.end(night, Outcome.NOTHING_TO_DO, enough)
+        if not night.request.dry_run:
+            if (why := interrupted(night)) is not None:        # a conversation may be talking with one of them
+                return ends.end(night, Outcome.PREEMPTED, f"{why}; nothing was begun")
+            neighbours.take()                  # before the plan: what they leave is what it counts on
+            record["environment"]["neighbours"] = neighbours.changes
         with phase("plan"):
             plan = learn.plan(night)
         if plan.where == "none":
@@ -119,6 +132,9 @@ def _stages(night: Night) -> dict:
         with phase("promote"):
             outcome, reason = settle.settle(night, buffer)
     if outcome is Outcome.PROMOTED and night.config.export.kinds:
-        with phase("export"):
-            export.export(night)
+        with phase("export") as entry:
+            why = export.export(night)
+            entry["outcome"] = Outcome.PREEMPTED.value if why else "done"
+        if why:                                # what is promoted stays so; the next start makes what is missing
+            return ends.end(night, Outcome.PREEMPTED, f"{why}; the candidate is promoted, its exports are made next time")
     return ends.end(night, outcome, reason)

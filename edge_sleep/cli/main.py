@@ -1,15 +1,19 @@
 """The command line: which commands there are, and how each of their ends becomes an exit code."""
 from __future__ import annotations
 
+import atexit
 import errno
+import os
 import sqlite3
 import sys
 import tempfile
+import threading
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -149,4 +153,17 @@ def _keep_traceback(error: BaseException) -> str:
 def main() -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # libraries' words for developers; python -W default shows them
-    sys.exit(run())
+    leave(run())
+
+
+def leave(code: int) -> NoReturn:
+    """End this process: with torch in it without the interpreter taking every library apart, a second or two in which a
+    conversation would wait for memory that the kernel frees at once."""
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread() and not thread.daemon]
+    if "torch" in sys.modules and not others:
+        atexit._run_exitfuncs()
+        with suppress(OSError):                        # else the interpreter's own end says what became of the last words
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    sys.exit(code)

@@ -45,11 +45,23 @@ def examine(home: Home) -> dict:
     except IntegrityError as error:
         current = None
         problems.append(error.message)
+    problems += _not_back(home)
     return {"home": str(home.root), "exists": True, "problems": problems, "current": current,
             "last_night": _last_night(home, problems), "interrupted": interrupted(home), "experiences": counts,
             "locks": {"night": lock.holder(home.night_lock), "session": lock.holder(home.session_lock)},
             "disk": {"used_bytes": _used(home), "free_bytes": shutil.disk_usage(home.root).free},
             "rhythm": None}
+
+
+def _not_back(home: Home) -> list[str]:
+    """What a night that is gone stopped, or set, and nobody has put back: while one runs, that is as it should be."""
+    from edge_sleep.device.neighbours.lease import left_over
+    if lock.is_held(home.night_lock):
+        return []
+    stopped = [f"{one} is still stopped; `edge-sleep watch` and the next night try again" for one in
+               (left_over(home.neighbours_intent) if home.neighbours_intent.exists() else ())]
+    return stopped + ([f"power settings of a night are still set ({home.power_intent}); the next start tries again"]
+                      if home.power_intent.exists() else [])
 
 
 def _last_night(home: Home, problems: list[str]) -> dict | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,7 +41,8 @@ def install(
 
     Example: edge-sleep timer install --watch
     """
-    from edge_sleep.schedule import systemctl, units
+    from edge_sleep.schedule import units
+    from edge_sleep.system import systemctl
     common = Common.of(home, profile, sets, as_json)
     place = common.open_home()
     of_system = os.geteuid() == 0 if system is None else system
@@ -72,7 +74,7 @@ def status(home: HomeOption = None, profile: ProfileOption = None, sets: SetOpti
     Example: edge-sleep timer status
     """
     from edge_sleep.cli import rhythm
-    from edge_sleep.schedule import systemctl
+    from edge_sleep.system import systemctl
     common = Common.of(home, profile, sets, as_json)
     place = common.existing_home()
     found = [{"unit": file.name, "folder": str(file.parent), "active": systemctl.ask("is-active", file.name, of_system),
@@ -91,7 +93,7 @@ def remove(home: HomeOption = None, profile: ProfileOption = None, sets: SetOpti
 
     Example: edge-sleep timer remove
     """
-    from edge_sleep.schedule import systemctl
+    from edge_sleep.system import systemctl
     found = _installed(Common.of(home, profile, sets, as_json).place())
     for of_system, file in found:
         if "@" not in file.name:
@@ -121,19 +123,11 @@ def failed(unit: Annotated[str, typer.Argument(metavar="UNIT")], home: HomeOptio
     alarm = alarms.Alarm(alarms.FAILED_UNIT, Clock().now().date().isoformat(), text)
     say = watch.journal()
     say(f"warning: {text}")
-    kept, _ = book.read(place.rhythm)
-    told, problems = ["log"], []
-    for channel in voice.channels[1:]:
-        if kept.told.get(f"{alarm.kind} {channel}") == alarm.date:         # a timer fails again every quarter of an hour
-            continue
-        if (why := alarms.tell(alarm, channel, voice, place.root)) is None:
-            kept = alarms.told(kept, alarm, channel)
-            told.append(channel)
-        else:
-            problems.append(why)
-            say(f"warning: {why}")
+    kept, told, problems = alarms.once_a_day(book.read(place.rhythm)[0], alarm, voice, place.root)     # it fails again in a while
+    for why in problems:
+        say(f"warning: {why}")
     book.write(place.rhythm, kept)
-    output.answer({"told": told, "problems": problems}, text, as_json)
+    output.answer({"told": ["log", *told], "problems": problems}, text, as_json)
 
 
 def planned(home: Home, common: Common, config: Config, watches: bool, user: str | None) -> Plan:
@@ -143,16 +137,19 @@ def planned(home: Home, common: Common, config: Config, watches: bool, user: str
     environment = [f"TMPDIR={home.cache}", *(f"{name}={os.environ[name]}" for name in _HANDED_ON if os.environ.get(name))]
     if not {"site-packages", "dist-packages"} & set(beside.parts):
         environment.append(f"PYTHONPATH={beside}")
-    power, schedule = config.power, config.schedule
+    power, schedule, ollama = config.power, config.schedule, config.neighbours.ollama
+    here = bool(re.match(r"https?://(127(\.\d+){3}|localhost|\[::1\])(:\d+)?/?$", ollama))
     return Plan(home.root, unit_name(home.root, default_home()), (sys.executable, "-m", "edge_sleep"), watch.options(common),
-                config.budget.time, watches, user, bool(schedule.webhook or schedule.command or config.companion.allow_download),
-                bool(power.mode or power.gpu_max_hertz or power.fan_profile or power.jetson_clocks), tuple(environment))
+                config.budget.time, watches, user,
+                network=bool(schedule.webhook or schedule.command or config.companion.allow_download or (ollama and not here)),
+                loopback=here, settings=bool(power.mode or power.gpu_max_hertz or power.fan_profile or power.jetson_clocks),
+                environment=tuple(environment))
 
 
 def _installed(home: Home) -> list[tuple[bool, Path]]:
     """(of the system, file) of each unit of a home; those of the home's own name only."""
-    from edge_sleep.schedule import systemctl
     from edge_sleep.schedule.units import unit_name
+    from edge_sleep.system import systemctl
     name = unit_name(home.root, default_home())
     files = [(of_system, systemctl.folder_of(of_system) / file) for of_system in (True, False)
              for file in (f"{name}.timer", f"{name}.service", f"{name}-failed@.service")]

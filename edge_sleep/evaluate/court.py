@@ -35,9 +35,12 @@ class Hearing:
     rival: dict | None = None    # evaluate/rival.py
 
 
-def _seated(base: Base, device: Device, adapters: Mapping[str, Path | None]) -> tuple[LoadedBase, Any]:
+def _seated(base: Base, device: Device, adapters: Mapping[str, Path | None],
+            at_a_token: Callable[[], None]) -> tuple[LoadedBase, Any]:
     """(The base loaded afresh, the same with these adapters beside each other); None is the base itself."""
-    loaded = load(base, device)
+    loaded = load(base, device, at_a_token)
+    # Whatever is asked of the model, and however, its tokens pass here first.
+    loaded.model.get_input_embeddings().register_forward_pre_hook(lambda *_: at_a_token())
     model: Any = loaded.model
     first = True
     for name, folder in adapters.items():
@@ -53,13 +56,14 @@ def _seated(base: Base, device: Device, adapters: Mapping[str, Path | None]) -> 
 
 
 def question(base: Base, device: Device, config: Config, adapters: Mapping[str, Path | None], probes: Sequence[Probe], *,
-             time_left: Callable[[], float], clock: Clock,
-             between: Callable[[int, int], None]) -> dict[str, list[tuple[str, bool]]] | None:
+             time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None],
+             at_a_token: Callable[[], None] = lambda: None) -> dict[str, list[tuple[str, bool]]] | None:
     """What the model says under each of `adapters` (None: the base itself) to every probe: (text, ended by itself).
 
-    None where the time ran out before all were asked. between(done, total) may raise to give way.
+    None where the time ran out before all were asked. between(done, total) may raise to give way; so may at_a_token(), called
+    from weight to weight while the base is loaded, and before each forward.
     """
-    loaded, model = _seated(base, device, adapters)
+    loaded, model = _seated(base, device, adapters, at_a_token)
     said: dict[str, list[tuple[str, bool]]] = {name: [] for name in adapters}
 
     def ask(batch: Sequence[Probe]) -> None:
@@ -90,14 +94,15 @@ def _in_time(items: Sequence[Item], at_once: int, ask: Callable[[Sequence[Item]]
 def hear(base: Base, device: Device, config: Config, incumbent: Path | None, candidate: Path,
          probes: Sequence[Probe], taught: Sequence[Example], held_out: Sequence[Example], *,
          at_once: int, forward_size: int, time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None],
-         on_shrink: Callable[[int, str], None], lessons: Lessons, memories: Memories | None = None) -> Hearing:
+         on_shrink: Callable[[int, str], None], lessons: Lessons, memories: Memories | None = None,
+         at_a_token: Callable[[], None] = lambda: None) -> Hearing:
     """Load the base afresh, attach both adapters, ask every probe of each.
 
     at_once: questions asked at once; forward_size: examples whose loss is measured at once. on_shrink(at_once, who):
     memory ran out, and from now on fewer are. lessons: what was taught so far. memories: what the rival may look up; None
-    asks no rival.
+    asks no rival. between, at_a_token: as in `question`.
     """
-    loaded, model = _seated(base, device, {BEFORE: incumbent, AFTER: candidate})
+    loaded, model = _seated(base, device, {BEFORE: incumbent, AFTER: candidate}, at_a_token)
 
     longest = min(config.data.max_tokens, context_length(model) or config.data.max_tokens)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from edge_sleep.model import shape, tensors
 from edge_sleep.seedling import MODEL as SEEDLING
 from edge_sleep.system.files import canonical_json, read_json, sha256_file, write_json
 from edge_sleep.system.home import Home
+from edge_sleep.system.imports import looking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -164,8 +166,17 @@ def load_tokenizer(place: BaseSource) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load(base: Base, device: Device) -> LoadedBase:
-    """Load the base in NF4 with double quantisation, every parameter frozen, in evaluation mode."""
+def load(base: Base, device: Device, between: Callable[[], object] = lambda: None) -> LoadedBase:
+    """Load the base in NF4 with double quantisation, every parameter frozen, in evaluation mode.
+
+    between: called from import to import and from weight to weight; it may raise to give way, and nothing of the model is left
+    then.
+    """
+    with looking(between):
+        return _load(base, device, between)
+
+
+def _load(base: Base, device: Device, between: Callable[[], object]) -> LoadedBase:
     began = time.monotonic()
     import torch
     from transformers.utils import logging
@@ -179,7 +190,7 @@ def load(base: Base, device: Device) -> LoadedBase:
     try:
         try:
             model, how = lean.load(base.place.folder, base.place.weight_files, dtype, device.torch_name, _cached(base, device),
-                                   base.int8_embedding)
+                                   base.int8_embedding, between)
         except lean.NotSuited as why:
             model, how = _with_transformers(base, device, dtype), f"transformers: {why}"
             if base.int8_embedding:

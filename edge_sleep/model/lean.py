@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,11 +29,11 @@ class NotSuited(Exception):
 
 
 def load(folder: Path, weight_files: list[Path], dtype: Any, device: str, cache: Path | None,
-         int8_embedding: bool = False) -> tuple[PreTrainedModel, str]:
+         int8_embedding: bool = False, between: Callable[[], object] = lambda: None) -> tuple[PreTrainedModel, str]:
     """(the model in evaluation mode, "cache" or "quantised"). Raises NotSuited before anything large is read.
 
     cache: the file that keeps the quantised weights; it is made where it is missing or not what was written.
-    int8_embedding: the embedding and the head in int8, a scale a row.
+    int8_embedding: the embedding and the head in int8, a scale a row. between: called before each weight.
     """
     model = _skeleton(folder, dtype)
     names = _expected(model)
@@ -45,8 +45,9 @@ def load(folder: Path, weight_files: list[Path], dtype: Any, device: str, cache:
         raise NotSuited(f"the files lack {missing[0]}")
     four_bit = {name for name, kind in names.items() if kind == "4-bit"}
     eight_bit = _tables(model) & present if int8_embedding else set()
-    cached = _from_cache(model, cache, device, dtype, four_bit, eight_bit) if cache is not None else False
+    cached = _from_cache(model, cache, device, dtype, four_bit, eight_bit, between) if cache is not None else False
     for name, file in tensors.open_all(weight_files):
+        between()
         if name in four_bit:
             if not cached:
                 value = file.read(name)
@@ -210,7 +211,8 @@ def _receipt(cache: Path) -> Path:
     return cache.with_suffix(".json")
 
 
-def _from_cache(model: Any, cache: Path, device: str, dtype: Any, four_bit: set[str], eight_bit: set[str]) -> bool:
+def _from_cache(model: Any, cache: Path, device: str, dtype: Any, four_bit: set[str], eight_bit: set[str],
+                between: Callable[[], object]) -> bool:
     """Put the cached weights in their places; False where there are none, or they are not what was written.
 
     Hashed while they are read: a layer that was placed from a damaged file is placed again by the caller.
@@ -224,6 +226,7 @@ def _from_cache(model: Any, cache: Path, device: str, dtype: Any, four_bit: set[
     try:
         with tensors.TensorFile(cache) as file:
             for name, parts in _grouped(file.entries, four_bit | eight_bit):
+                between()
                 stats = {part.removeprefix(name): file.read(part, digest) for part in parts}
                 if name in eight_bit:
                     _place_table(model, name, stats[""], stats[".scales"], dtype, device)

@@ -14,6 +14,7 @@ from edge_sleep.errors import Outcome
 from edge_sleep.schedule.book import MISSED, Book, Entry
 
 MISSED_NIGHT, FAILED_NIGHTS, IDLE_NIGHTS, FAILED_UNIT = "missed_night", "failed_nights", "idle_nights", "failed_unit"
+NOT_PUT_BACK = "not_put_back"                               # a neighbour, or a power setting
 _WEBHOOK_SECONDS, _COMMAND_SECONDS = 10.0, 30.0
 _AGAIN_SECONDS, _LONGEST_AGAIN = 600.0, 6 * 3600.0          # after what could not be told; doubled each time
 _SCHEMES = ("http://", "https://")
@@ -107,6 +108,21 @@ def tell(alarm: Alarm, channel: str, voice: Voice, home: Path) -> str | None:
     if channel == "command":
         return _run(voice.command, alarm, home)
     return None
+
+
+def once_a_day(book: Book, alarm: Alarm, voice: Voice, home: Path) -> tuple[Book, list[str], list[str]]:
+    """Tell the channels besides the log what comes again and again: (the book with that noted, who was told, problems)."""
+    heard: list[str] = []
+    problems: list[str] = []
+    for channel in voice.channels[1:]:
+        if book.told.get(f"{alarm.kind} {channel}") == alarm.date:
+            continue
+        if (why := tell(alarm, channel, voice, home)) is None:
+            book = told(book, alarm, channel)
+            heard.append(channel)
+        else:
+            problems.append(why)
+    return book, heard, problems
 
 
 def _post(url: str, document: dict[str, Any]) -> str | None:

@@ -35,6 +35,7 @@ class Plan:
     watches: bool = False              # a service that stays, instead of a timer
     user: str | None = None            # whom a system unit runs as; None: a user's own manager
     network: bool = False              # something was switched on that speaks to another machine
+    loopback: bool = False             # this machine's Ollama is talked to
     settings: bool = False             # power mode, clocks or fan are changed: the kernel's files must be writable
     environment: Sequence[str] = ()    # NAME=value
 
@@ -112,7 +113,7 @@ def _hardening(plan: Plan) -> list[str]:
     all devices but the clock's. A user's manager cannot make mount namespaces without giving up its user's identity, so what
     needs one is for system units.
     """
-    families = "AF_UNIX AF_INET AF_INET6" if plan.network else "AF_UNIX"
+    families = "AF_UNIX AF_INET AF_INET6" if plan.network or plan.loopback else "AF_UNIX"
     anyone = ["NoNewPrivileges=yes", "LockPersonality=yes", "RestrictRealtime=yes", "RestrictSUIDSGID=yes",
               "RestrictNamespaces=yes", f"RestrictAddressFamilies={families}", "SystemCallArchitectures=native",
               # The last two read whether the clock is synchronised; setting it needs a capability.
@@ -126,7 +127,9 @@ def _hardening(plan: Plan) -> list[str]:
         mine.append("# Power mode, clocks or fan are set for the night: /sys stays writable, capabilities stay.")
     else:
         mine += ["ProtectKernelTunables=yes", "CapabilityBoundingSet=", "AmbientCapabilities="]
-    if not plan.network:
+    if plan.loopback and not plan.network:
+        mine += ["IPAddressDeny=any", "IPAddressAllow=localhost"]
+    elif not plan.network:
         mine.append("PrivateNetwork=yes")          # no address at all; sockets in the file system, such as jtop's, stay
     return [*anyone, *mine]
 

@@ -18,9 +18,10 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 
 from edge_sleep.config import Config
-from edge_sleep.errors import EdgeSleepError, Exit, IntegrityError, Outcome, StorageError
+from edge_sleep.device import loans
+from edge_sleep.errors import Busy, EdgeSleepError, Exit, IntegrityError, Outcome, StorageError
+from edge_sleep.schedule import alarms, metabolic, rhythm
 from edge_sleep.schedule import book as nights
-from edge_sleep.schedule import metabolic, rhythm
 from edge_sleep.schedule.alarms import Teller, Voice
 from edge_sleep.schedule.bell import Bell
 from edge_sleep.schedule.book import Book, Entry, Moment
@@ -29,13 +30,14 @@ from edge_sleep.schedule.inbox import Reader
 from edge_sleep.schedule.machine import observed
 from edge_sleep.schedule.metabolic import Seen
 from edge_sleep.schedule.rhythm import Look, Machine, Settings
-from edge_sleep.system import notify
+from edge_sleep.system import lock, notify
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
 
 LOOK_SECONDS = 30.0
 _SAVE_SECONDS = 600.0                              # between writes of a book in which only time has passed
+_PUT_BACK_SECONDS = 600.0                          # between tries to bring back what a killed night stopped
 _STOP_SECONDS = 120.0                              # a night that is ended may take so long to save
 _OF_SERVICE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")      # the watcher's own business with its manager
 _KILL_FIRST = "500"                                # oom_score_adj: the kernel takes the night before the watcher
@@ -81,6 +83,7 @@ class Watcher:
         self._saved = self.book
         self._saved_at = at.since_boot if at is not None and at.boot == self.clock.boot() else -math.inf
         self._newest: tuple[tuple[Path, int], dict] | None = None
+        self._put_back_at = -math.inf              # since boot; when it may be tried again
         self._teller = Teller(home.root, say)
         self._said = ""
 
@@ -102,6 +105,7 @@ class Watcher:
         """
         machine = self._machine(self.home, self.config, self._wanted())
         self._end(machine)
+        self._put_back(machine)
         machine = self._read(machine)
         look = self._look(machine)
         self.look, self.book = look, look.book
@@ -125,6 +129,28 @@ class Watcher:
     def busy(self) -> bool:
         """Whether a process of its own is at work."""
         return self.begun is not None or (self._reader is not None and self._reader.busy)
+
+    def _put_back(self, machine: Machine) -> None:
+        """Bring back what a night that was killed has stopped or set; no night begins meanwhile."""
+        now = self.clock.since_boot()
+        if self.begun is not None or machine.running is not None or now < self._put_back_at or not loans.any_left(self.home):
+            return
+        try:
+            with lock.hold(self.home.night_lock, "what a killed night left is put back"):
+                told = loans.put_back(self.home)
+        except Busy:
+            return
+        self._put_back_at = now + _PUT_BACK_SECONDS
+        for event, facts in told:
+            text = f"left by a killed night: {event} {facts.get('setting', '')} {facts['state']}: {facts['reason']}"
+            if facts["state"] not in ("not restored", "damaged"):
+                self.say(text)
+                continue
+            self.say(f"warning: {text}")
+            alarm = alarms.Alarm(alarms.NOT_PUT_BACK, self.clock.now().date().isoformat(), text)
+            self.book, _, problems = alarms.once_a_day(self.book, alarm, Voice.of(self.config.schedule), self.home.root)
+            for why in problems:
+                self.say(f"warning: {why}")
 
     def _read(self, machine: Machine) -> Machine:
         """Let transcripts be read that wait; no night begins meanwhile."""
@@ -187,6 +213,7 @@ class Watcher:
         if self.begun is None or (code := self.begun.child.poll()) is None:
             return
         begun, self.begun = self.begun, None
+        self._put_back_at = -math.inf
         code = code if code >= 0 else 128 - code
         self.last_exit = code
         moment = Moment.of(self.clock)
@@ -255,6 +282,7 @@ class Watcher:
             self._reader.stop()
         machine = self._machine(self.home, self.config, False)
         self._end(machine)
+        self._put_back(machine)
         self._save(at_once=True)
         seen = Seen(self._look(machine).phase, machine.session is not None, machine.running is not None)
         metabolic.watch_over(self.home, seen, self.clock)

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from edge_sleep.checkpoint import store
-from edge_sleep.config import Config
+from edge_sleep.config import Config, Neighbours
 from edge_sleep.data import tonight
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example, Experience
 from edge_sleep.device import allocator, detect, memory, shortage
-from edge_sleep.errors import Outcome
+from edge_sleep.errors import Outcome, Preempted
 from edge_sleep.model import base as base_model
 from edge_sleep.model import shape
 from edge_sleep.stages import contest, pacing
@@ -82,9 +82,12 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
         return night.contract.reserve_seconds
 
     def train_one(config: Config, examples: list[Example], folder: Path, plan: planner.Plan) -> contest.Trained:
-        result = train_candidate(night.base, night.device, config, examples, night.parent_folder, folder, plan,
-                                 night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
-                                 _held_out(night), night.pace)
+        try:
+            result = train_candidate(night.base, night.device, config, examples, night.parent_folder, folder, plan,
+                                     night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
+                                     _held_out(night), night.pace)
+        except Preempted as error:
+            return error.outcome, error.message
         night.record["train"] |= result.train
         night.record["measured"] |= result.measured
         night.record["data"] |= result.data
@@ -131,9 +134,16 @@ def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
     ready = "yes" if len(new) >= config.data.min_new else "no"
     return planned.as_json() | {"choices": [
         {"name": "night", "value": ready, "reason": f"{len(new)} new experiences, {config.data.min_new} are needed"},
-        *planned.choices, *pacing.ahead(home, config, board),
+        *planned.choices, *pacing.ahead(home, config, board), *_neighbours(config.neighbours),
         *_room_for_candidates(home, config, planned, {"source": place.source, "sha256": known}),
         forecast.largest_model(config, board, device)]}
+
+
+def _neighbours(asked: Neighbours) -> list[dict]:
+    """The plan's line about who is stopped: nothing is stopped for a plan, so it counts with what they leave now."""
+    names = [*asked.units, *asked.user_units, *(["Ollama's models"] if asked.ollama else [])]
+    return [{"name": "neighbours", "value": ", ".join(names), "reason": "the night stops what runs of them, plans again with the "
+             "memory they leave, and brings them back"}] if names else []
 
 
 def _room_for_candidates(home: Home, config: Config, planned: planner.Plan, base: dict) -> list[dict]:

@@ -27,10 +27,15 @@ def give_way(night: Night, done: int, total: int) -> None:
     """Say how far it is, and rest as heat and power want it; raises Preempted where somebody wants the device, TooHot."""
     night.events("probe", done=done, total=total)
     halt = night.pace.rest(lambda: interrupted(night) is not None or night.contract.remaining() <= 0)
-    if why := interrupted(night):
-        raise Preempted(f"{why}; the trained candidate is kept and judged next time")
+    step_aside(night)
     if halt is not None:
         raise TooHot(f"{halt.cause.value}: {halt.reason}; the trained candidate is kept and judged next time")
+
+
+def step_aside(night: Night) -> None:
+    """Raises Preempted where somebody wants the device."""
+    if why := interrupted(night):
+        raise Preempted(f"{why}; the trained candidate is kept and judged next time")
 
 
 def ask(night: Night, candidate: Path, select: list[Probe], *, with_others: bool) -> tuple[dict[str, dict] | None, float]:
@@ -44,7 +49,7 @@ def ask(night: Night, candidate: Path, select: list[Probe], *, with_others: bool
     began = night.clock.monotonic()
     said = question(night.base, night.device, night.config, {**(others if with_others else {}), "after": candidate}, select,
                     time_left=night.contract.for_training, clock=night.clock,
-                    between=lambda done, total: give_way(night, done, total))
+                    between=lambda done, total: give_way(night, done, total), at_a_token=lambda: step_aside(night))
     seconds = round(night.clock.monotonic() - began, 3)
     if said is None:
         return None, seconds

@@ -36,6 +36,7 @@ class Home:
     session_lock = property(lambda self: self.root / "state" / "session.lock")
     exports = property(lambda self: self.root / "exports")
     power_intent = property(lambda self: self.root / "state" / "power-intent.json")
+    neighbours_intent = property(lambda self: self.root / "state" / "neighbours-intent.json")
     metabolic = property(lambda self: self.root / "state" / "metabolic.json")
     rhythm = property(lambda self: self.root / "state" / "rhythm.json")
     watch_lock = property(lambda self: self.root / "state" / "watch.lock")

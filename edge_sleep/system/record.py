@@ -65,9 +65,12 @@ class Recorder:
         """Name the end and write the record durably."""
         self.record |= {"outcome": outcome.value, "reason": reason, "ended": self.clock.stamp(),
                         "exit_code": int(outcome.exit_code if exit_code is None else exit_code)}
-        write_json(self.file, self.record)
+        self.save()
         self.events("night", state="end", outcome=outcome.value, reason=reason)
         return self.record
+
+    def save(self) -> None:
+        write_json(self.file, self.record)
 
 
 def night_id(nights: Path, clock: Clock) -> str:

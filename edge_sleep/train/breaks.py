@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge_sleep.errors import Preempted
 from edge_sleep.train.budget import Contract
 from edge_sleep.train.loop import Stop
 from edge_sleep.train.pace import Pace
@@ -28,6 +29,11 @@ class Breaks:
             self.why = f"the time is over: {rested:.0f} s were rests ({causes}), without which it would have been enough"
             return Stop.HEAT
         return Stop.DEADLINE
+
+    def give_way(self) -> None:
+        """While nothing is trained yet. Raises Preempted."""
+        if reason := self.interrupted():
+            raise Preempted(f"{reason}; the base was being loaded")
 
     def boundary(self) -> Stop | None:
         """Before each forward: rest as the pace says."""

@@ -61,7 +61,8 @@ def train_candidate(base: Base, device: Device, config: Config, examples: list[E
 
     reserved(load_seconds) sets and returns the seconds kept for judging. interrupted() says why to give
     way, or None. held_out: never trained on; what train.patience watches. pace: what heat and power allow; None minds neither.
-    On TrainingStop.FINISHED `folder`/candidate holds the adapter with its manifest.
+    On TrainingStop.FINISHED `folder`/candidate holds the adapter with its manifest. Raises Preempted while the base is loaded:
+    there is nothing to save yet.
     """
     _settings(folder, config, plan)
     _watched(folder, config.train, held_out)
@@ -114,7 +115,9 @@ def _train_flushed(work: Work, together: Team, breaks: Breaks, clock: Clock, eve
     shape = shapes.read(base.place.folder)
     if device.kind == "cpu":
         check_weights(shape, base, config.lora)
-    loaded = load(base, replace(device, torch_name=together.device or device.torch_name))
+    # One process of several cannot leave the others waiting: together they give way at the first boundary.
+    loaded = load(base, replace(device, torch_name=together.device or device.torch_name),
+                  breaks.give_way if together.size == 1 else lambda: None)
     live = describe(loaded.model)
     events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how, **live)
     objective.prepare_for_training(loaded.model, settings.checkpointing is not False)

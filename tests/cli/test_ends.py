@@ -101,3 +101,30 @@ def test_a_reader_that_goes_away_is_no_bug(tmp_path: Path) -> None:
                           stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert "Traceback" not in done.stderr and done.returncode not in (0, 50)
+
+
+LEAVING = """
+import atexit, sys, types
+from edge_sleep.cli.main import leave
+class Library(types.ModuleType):
+    def __del__(self):
+        sys.__stderr__.write("taken apart ")
+sys.modules[sys.argv[1]] = Library(sys.argv[1])
+atexit.register(lambda: sys.stderr.write("tidied "))
+print("the answer", end="")
+leave(7)
+"""
+
+
+@pytest.mark.parametrize("library, said", [("torch", "tidied "), ("sheet", "tidied taken apart ")])
+def test_the_end_says_all_and_waits_for_no_library(library: str, said: str) -> None:
+    """A conversation waits for the memory of a night that has torch in it."""
+    done = subprocess.run([sys.executable, "-c", LEAVING, library], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "the answer", said)
+
+
+def test_an_answer_that_nobody_takes_is_no_success() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", LEAVING, "torch"], stdout=full, stderr=subprocess.PIPE, text=True,
+                              env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"})
+    assert done.returncode == 120 and "No space left" in done.stderr

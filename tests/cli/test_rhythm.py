@@ -10,8 +10,7 @@ import pytest
 
 from edge_sleep.cli import timer
 from edge_sleep.cli.context import Common
-from edge_sleep.schedule import systemctl
-from edge_sleep.system import lock
+from edge_sleep.system import lock, systemctl
 from edge_sleep.system.home import Home
 
 
@@ -158,13 +157,15 @@ def test_whom_it_runs_as_is_checked(cli, home: Home, manager: Path, arguments: l
     assert cli("timer", "install", *arguments, "--home", home.root).code == 2
 
 
-@pytest.mark.parametrize("sets, network, settings", [
-    ([], False, False), (["schedule.webhook=http://x"], True, False), (["companion.allow_download=true"], True, False),
-    (["power.mode=25W"], False, True)])
-def test_the_sandbox_follows_the_configuration(home: Home, sets: list[str], network: bool, settings: bool) -> None:
+@pytest.mark.parametrize("sets, network, loopback, settings", [
+    ([], False, False, False), (["schedule.webhook=http://x"], True, False, False), (["companion.allow_download=true"], True, False, False),
+    (["power.mode=25W"], False, False, True), (["neighbours.ollama=true"], False, True, False),
+    (["neighbours.ollama=http://localhost:1"], False, True, False), (["neighbours.ollama=http://[::1]:1"], False, True, False),
+    (["neighbours.ollama=http://localhost.example:1"], True, False, False), (["neighbours.units=[llm]"], False, False, False)])
+def test_the_sandbox_follows_the_configuration(home: Home, sets: list[str], network: bool, loopback: bool, settings: bool) -> None:
     from edge_sleep import config
     plan = timer.planned(home, Common(home.root), config.load(None, sets), False, "root")
-    assert (plan.network, plan.settings) == (network, settings)
+    assert (plan.network, plan.loopback, plan.settings) == (network, loopback, settings)
     assert any(item.startswith("PYTHONPATH=") for item in plan.environment)            # this is a checkout
 
 

@@ -1,5 +1,6 @@
 """A watcher and a night for the tests of processes. `python standin.py watch HOME OFFSET` is a real watcher with a clock so many
-seconds ahead; `python standin.py night HOME SECONDS` takes the lock as a night does, and leaves a record."""
+seconds ahead; `python standin.py night HOME SECONDS OFFSET` takes the lock as a night does, and leaves a record; `python standin.py micro HOME
+OFFSET MODEL TALK` is a real night of the micro-model. With FAKE_UNITS both stop llm.service while they work."""
 from __future__ import annotations
 
 import fcntl
@@ -8,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -29,9 +31,12 @@ def night(home: Path, seconds: float, offset: float) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plan").touch()
     _log(home, f"begin {folder.name}")
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and not told:
-        time.sleep(0.01)
+    with ExitStack() as lent:
+        if "FAKE_UNITS" in os.environ:
+            lend(home, lent)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not told:
+            time.sleep(0.01)
     code, outcome = (143, "preempted") if told else (0, "promoted")
     record = {"night": folder.name, "outcome": outcome, "reason": "stand-in", "exit_code": code, "started": started,
               "ended": _now(offset)}
@@ -41,6 +46,45 @@ def night(home: Path, seconds: float, offset: float) -> int:
     (folder / ".tmp").write_text(json.dumps(record))
     os.replace(folder / ".tmp", folder / "record.json")
     return code
+
+
+def lend(root: Path, lent: ExitStack) -> None:
+    """What a night does about its neighbours."""
+    from edge_sleep import config
+    from edge_sleep.device import loans
+    from edge_sleep.device.neighbours.lease import Neighbours
+    from edge_sleep.system.home import Home
+
+    home = Home(root)
+    loans.put_back(home)
+    lent.enter_context(Neighbours(config.Neighbours(units=("llm",)), home.neighbours_intent)).take()
+
+
+def micro(root: Path, offset: float, model: Path, talk: Path) -> int:
+    from edge_sleep import config, night
+    from edge_sleep.errors import EdgeSleepError
+    from edge_sleep.system.home import Home
+    from tests.micro import SETS
+
+    settings = config.load(None, [*SETS, f"companion.model={model}", "neighbours.units=[llm]"])
+    try:
+        record = night.run(Home(root), settings, night.Request(sessions=(talk,)), ahead(offset))
+    except EdgeSleepError as error:
+        return int(error.exit_code)
+    return record["exit_code"]
+
+
+def ahead(offset: float):
+    from edge_sleep.system.clock import Clock
+
+    class Ahead(Clock):
+        def now(self) -> datetime:
+            return (datetime.now(timezone.utc) + timedelta(seconds=offset)).astimezone()
+
+        def since_boot(self) -> float:
+            return super().since_boot() + offset
+
+    return Ahead()
 
 
 def _now(offset: float) -> str:
@@ -59,15 +103,7 @@ def watch(root: Path, offset: float, sets: list[str]) -> int:
     from edge_sleep.schedule.machine import held
     from edge_sleep.schedule.rhythm import Machine
     from edge_sleep.system import lock
-    from edge_sleep.system.clock import Clock
     from edge_sleep.system.home import Home
-
-    class Ahead(Clock):
-        def now(self) -> datetime:
-            return (datetime.now(timezone.utc) + timedelta(seconds=offset)).astimezone()
-
-        def since_boot(self) -> float:
-            return super().since_boot() + offset
 
     def machine(home: Home, _: config.Config, count: bool) -> Machine:
         return Machine(20 if count else None, held(home.night_lock, "a night"), held(home.session_lock, "a conversation"))
@@ -75,15 +111,20 @@ def watch(root: Path, offset: float, sets: list[str]) -> int:
     watching.LOOK_SECONDS = 0.03
     home = Home(root).make()
     seconds = os.environ.get("STANDIN_SECONDS", "0.3")
-    command = [sys.executable, "-S", "-E", __file__, "night", str(root), seconds, str(offset)]
+    flags = [] if "FAKE_UNITS" in os.environ else ["-S", "-E"]
+    command = [sys.executable, *flags, __file__, "night", str(root), seconds, str(offset)]
+    if "STANDIN_MICRO" in os.environ:
+        command = [sys.executable, __file__, "micro", str(root), str(offset), *os.environ["STANDIN_MICRO"].split()]
     with lock.hold(home.watch_lock, "a watcher"):
         (root / f"ready-{os.getpid()}").touch()           # whoever asked the lock would hold it for an instant
         watcher = watching.Watcher(home, lambda: config.load(None, sets), lambda _: command,
-                                   lambda text: print(text, file=sys.stderr, flush=True), Ahead(), machine=machine)
+                                   lambda text: print(text, file=sys.stderr, flush=True), ahead(offset), machine=machine)
         return watching.watch(watcher, once="--once" in sys.argv)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "night":
         sys.exit(night(Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))
+    if sys.argv[1] == "micro":
+        sys.exit(micro(Path(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4]), Path(sys.argv[5])))
     sys.exit(watch(Path(sys.argv[2]), float(sys.argv[3]), [item for item in sys.argv[4:] if "=" in item]))

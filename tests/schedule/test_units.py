@@ -18,7 +18,7 @@ from edge_sleep.schedule.units import Plan
 
 HOME = Path("/srv/companions/heron")
 PLAN = Plan(HOME, "edge-sleep", ("/usr/bin/python3", "-m", "edge_sleep"), ("--home", str(HOME)))
-PLANS = {f"{'watch' if watches else 'timer'}-{'system' if user else 'user'}-{'network' if network else 'alone'}":
+PLANS = {"ollama": replace(PLAN, user="root", loopback=True)} | {f"{'watch' if watches else 'timer'}-{'system' if user else 'user'}-{'network' if network else 'alone'}":
          replace(PLAN, watches=watches, user=user, network=network)
          for watches, user, network in itertools.product((False, True), (None, "root"), (False, True))}
 
@@ -74,11 +74,20 @@ def test_a_night_is_let_in_only_to_what_it_needs(name: str) -> None:
         if service is None:
             continue
         assert service["NoNewPrivileges"] == ["yes"]
-        assert service["RestrictAddressFamilies"] == ["AF_UNIX AF_INET AF_INET6" if plan.network else "AF_UNIX"]
-        assert ("PrivateNetwork" in service) == (plan.system and not plan.network)
+        assert service["RestrictAddressFamilies"] == ["AF_UNIX AF_INET AF_INET6" if plan.network or plan.loopback else "AF_UNIX"]
+        assert ("PrivateNetwork" in service) == (plan.system and not plan.network and not plan.loopback)
         assert ("ProtectSystem" in service) == plan.system and ("ReadWritePaths" in service) == plan.system
         # CUDA needs its nodes and writable code; ProtectClock would close every device.
         assert not {"PrivateDevices", "DevicePolicy", "DeviceAllow", "MemoryDenyWriteExecute", "ProtectClock"} & set(service)
+
+
+def test_who_talks_with_ollama_here_reaches_this_machine_alone() -> None:
+    def service(**more: bool) -> dict[str, list[str]]:
+        return keys(units.units(replace(PLAN, user="root", **more))["edge-sleep.service"])["Service"]
+
+    here = service(loopback=True)
+    assert (here["IPAddressDeny"], here["IPAddressAllow"], here["RestrictAddressFamilies"]) == (["any"], ["localhost"], ["AF_UNIX AF_INET AF_INET6"])
+    assert "PrivateNetwork" not in here and "IPAddressDeny" not in service(loopback=True, network=True)
 
 
 def test_a_board_whose_power_is_set_keeps_what_that_needs() -> None:

@@ -24,6 +24,7 @@ from edge_sleep.schedule.watch import Watcher
 from edge_sleep.system import lock, notify
 from edge_sleep.system.clock import ManualClock
 from edge_sleep.system.home import Home
+from tests.fake_systemd import Units
 
 STANDIN = Path(__file__).parent / "standin.py"
 EVENING = datetime.fromisoformat("2026-06-10T22:30:00+00:00")
@@ -351,3 +352,28 @@ def test_the_service_as_a_process(tmp_path: Path, manager: socket.socket) -> Non
         assert process.stderr is not None and "configuration read anew" in process.stderr.read()
     finally:
         process.kill()
+
+
+def test_what_a_killed_night_left_is_put_back_at_the_first_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where that fails it is said, out loud once a day, and tried again every ten minutes and after every night."""
+    from edge_sleep.system import intent
+    units = Units(tmp_path / "units")
+    for name, value in units.on_path(tmp_path / "bin").items():
+        monkeypatch.setenv(name, value)
+    units.make("llm.service", running=False)
+    units.deny("start", "llm.service")
+    bench = Bench(tmp_path / "home", f"schedule.command=cat >> {tmp_path}/told", at=EVENING - timedelta(hours=8))
+    intent.write(bench.home.neighbours_intent, [intent.Change("llm.service", "systemctl", "active", "inactive")])
+    with lock.hold(bench.home.night_lock, "a night that has it stopped"):
+        bench.watcher.tick()
+    assert not bench.said or "llm" not in "".join(bench.said)
+    for _ in range(3):
+        bench.later(0.01)
+    (told,) = [line for line in bench.said if "llm.service" in line]
+    assert told.startswith("warning: left by a killed night: neighbour llm.service not restored") and "Access denied" in told
+    bench.later(0.2)
+    assert (tmp_path / "told").read_text().count("llm.service") >= 1 and len((tmp_path / "told").read_text().splitlines()) == 1
+    units.deny("start", "llm.service", False)
+    bench.later(0.2)
+    assert units.pid("llm.service") is not None and not bench.home.neighbours_intent.exists() and "restored" in bench.said[-1]
+    units.end()

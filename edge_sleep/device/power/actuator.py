@@ -3,15 +3,16 @@ from __future__ import annotations
 
 import os
 import sys
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_sleep.device.power import commands
 from edge_sleep.device.telemetry.jtop import SOCKET
 from edge_sleep.device.telemetry.sysfs import SYS
 from edge_sleep.errors import DeviceError, Exit
+from edge_sleep.system import commands
+from edge_sleep.system.loan import Item
 
 
 class PowerError(DeviceError):
@@ -37,11 +38,9 @@ class Machine:
     seconds: float = commands.SECONDS                  # one program may take, before it is killed
 
 
-class Actuator(ABC):
+class Actuator(Item):
     """setting: its key in the section `power`. by: the way, as the intent names it. way: the same for people."""
 
-    setting: str
-    by: str
     way: str
 
     def __init__(self, machine: Machine, folder: Path):
@@ -55,24 +54,5 @@ class Actuator(ABC):
             raise PowerError(error.message, error.do) from error
 
     @abstractmethod
-    def impossible(self) -> str | None:
-        """Why this way is closed here; None where it is open."""
-
-    @abstractmethod
-    def read(self) -> Any:
-        """What is set now, as JSON can hold it. Raises PowerError."""
-
-    @abstractmethod
     def wanted(self, asked: Any) -> Any:
         """What `asked` comes to on this board as it is now. Raises PowerError with what the board offers; changes nothing."""
-
-    @abstractmethod
-    def set(self, value: Any) -> str:
-        """Try to; returns what was said about it. Only reading again tells whether it took. Raises PowerError."""
-
-    def took(self, now: Any, wanted: Any) -> bool:
-        return now == wanted
-
-    def ours(self, now: Any, during: Any) -> bool:
-        """Whether `now` is what we left, so that putting it back overrules nobody."""
-        return self.took(now, during)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_sleep.device.power import modes
 from edge_sleep.device.power.actuator import Actuator, PowerError, UnknownName
-from edge_sleep.device.power.commands import last_line
+from edge_sleep.system.commands import last_line
 
 # Where NVIDIA's programs lie, for a service whose PATH has not /usr/sbin.
 _FOLDERS = "/usr/sbin:/usr/bin:/sbin:/bin"

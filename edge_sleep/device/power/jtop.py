@@ -10,9 +10,9 @@ from typing import Any
 
 from edge_sleep.device.power import modes
 from edge_sleep.device.power.actuator import Actuator, PowerError, UnknownName
-from edge_sleep.device.power.commands import last_line
 from edge_sleep.device.telemetry.jtop import missing
 from edge_sleep.system import children
+from edge_sleep.system.commands import last_line
 
 # For so long after boot the service holds jetson_clocks back, and would switch them on when nobody expects it any more.
 _BOOT_SECONDS = 65.0

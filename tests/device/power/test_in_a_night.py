@@ -6,11 +6,11 @@ import signal
 
 import pytest
 
-from edge_sleep.device.power import intent
 from edge_sleep.device.power.actuator import PowerError, UnknownName
-from edge_sleep.device.power.intent import Change
+from edge_sleep.system import intent
 from edge_sleep.system.events import read_events
 from edge_sleep.system.home import Home
+from edge_sleep.system.intent import Change
 from tests import micro
 
 pytestmark = pytest.mark.night

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from edge_sleep.device.power import intent
-from edge_sleep.device.power.intent import Change
+from edge_sleep.device.power.lease import known
+from edge_sleep.system import intent
+from edge_sleep.system.intent import Change
 
 CHANGES = [Change("mode", "nvpmodel", "25W", "15W"), Change("gpu_max_hertz", "devfreq", 1020000000, 612000000),
            Change("fan_profile", "jtop", {"pwmfan": "quiet"}, {"pwmfan": "cool"}), Change("jetson_clocks", "jtop", "off", "on")]
@@ -15,9 +16,9 @@ GOOD = {"setting": "mode", "by": "nvpmodel", "before": "25W", "during": "15W"}
 
 def test_what_was_written_is_read(tmp_path):
     path = tmp_path / "power-intent.json"
-    assert intent.read(path) == []
+    assert intent.read(path, known) == []
     intent.write(path, CHANGES)
-    assert intent.read(path) == CHANGES
+    assert intent.read(path, known) == CHANGES
     assert json.loads(path.read_text())["format"] == 1
     intent.write(path, [])
     assert not path.exists()
@@ -34,7 +35,7 @@ def test_what_was_written_is_read(tmp_path):
 def test_damage_is_no_crash_and_keeps_the_file(tmp_path, bench, text):
     bench.intent.write_bytes(text)
     with pytest.raises(ValueError):
-        intent.read(bench.intent)
+        intent.read(bench.intent, known)
     (told,) = bench.next_start()
     assert told["state"] == "damaged" and "power-intent.damaged-1.json" in told["reason"] and "nvpmodel -q" in told["reason"]
     assert not bench.intent.exists()

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 from edge_sleep.benchmarks.fake_board.service import SOCKET, Service, impossible
 
-from edge_sleep.device.power import intent
 from edge_sleep.device.power.actuator import PowerError, UnknownName
+from edge_sleep.device.power.lease import known
+from edge_sleep.system import intent
 
 pytestmark = pytest.mark.alone
 
@@ -38,7 +39,7 @@ def test_mode_fan_and_clocks_without_root(bench, service):
             bench.power(**asked).check()
     with bench.power(mode="15W", fan_profile="cool", jetson_clocks=True) as power:
         assert (bench.board.mode, fan(bench), bench.clocks_held) == ("15W", "cool", True)
-        assert [one.by for one in intent.read(bench.intent)] == ["jtop"] * 3
+        assert [one.by for one in intent.read(bench.intent, known)] == ["jtop"] * 3
         assert [one["reason"] for one in power.changes] == [
             "by the jtop service; not by nvpmodel: not root", "by the jtop service: no program sets a fan's profile",
             "by the jtop service; not by jetson_clocks: not root"]

@@ -7,10 +7,12 @@ import os
 
 import pytest
 
-from edge_sleep.device.power import direct, intent, jtop
+from edge_sleep.device.power import direct, jtop
 from edge_sleep.device.power.actuator import PowerError, UnknownName
-from edge_sleep.device.power.intent import Change
+from edge_sleep.device.power.lease import known
 from edge_sleep.errors import StorageError
+from edge_sleep.system import intent
+from edge_sleep.system.intent import Change
 
 ALL = {"mode": "15W", "gpu_max_hertz": 650_000_000, "jetson_clocks": True}
 
@@ -153,7 +155,7 @@ def test_a_restore_that_fails_is_named_and_tried_again_at_the_next_start(bench):
         (bench.board.root / "nvpmodel/golden").touch()
     assert bench.states()[2:] == [("gpu_max_hertz", "restored"), ("mode", "not restored")]
     assert "still 15W (NVPM ERROR: bad input!); tried again" in bench.told[-1]["reason"]
-    assert intent.read(bench.intent) == [Change("mode", "nvpmodel", "25W", "15W")]
+    assert intent.read(bench.intent, known) == [Change("mode", "nvpmodel", "25W", "15W")]
 
     (told,) = bench.next_start()
     assert (told["setting"], told["state"], bench.board.mode) == ("mode", "not restored", "15W")
@@ -161,7 +163,7 @@ def test_a_restore_that_fails_is_named_and_tried_again_at_the_next_start(bench):
         bench.power(gpu_max_hertz=612_000_000).__enter__()
     with bench.power():
         pass                                           # a night that asks for nothing goes its way
-    assert intent.read(bench.intent)
+    assert intent.read(bench.intent, known)
 
     (bench.board.root / "nvpmodel/golden").unlink()
     (told,) = bench.next_start()
@@ -174,7 +176,7 @@ def test_one_that_cannot_be_put_back_keeps_no_other(bench, monkeypatch):
     with bench.power(**ALL):
         monkeypatch.setattr(direct.GpuCap, "read", lambda self: 1 // 0)
     assert (bench.board.mode, bench.clocks_held) == ("25W", False)
-    assert [one.setting for one in intent.read(bench.intent)] == ["gpu_max_hertz"]
+    assert [one.setting for one in intent.read(bench.intent, known)] == ["gpu_max_hertz"]
     assert "ZeroDivisionError" in next(facts for facts in bench.told if facts["state"] == "not restored")["reason"]
 
 

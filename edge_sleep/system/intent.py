@@ -1,9 +1,9 @@
-"""state/power-intent.json: what was set before a change and what it changes to, on the disk before the change is made."""
+"""The file that outlives a killed night: how each thing was and what it changes to, on the disk before it is changed."""
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,6 @@ from typing import Any
 from edge_sleep.system.files import fsync_folder, storage_errors, write_json
 
 FORMAT = 1
-# What a value of each setting is; anything else in the file is damage.
-_TYPES: dict[str, type] = {"mode": str, "gpu_max_hertz": int, "fan_profile": dict, "jetson_clocks": str}
-_WAYS = ("nvpmodel", "devfreq", "jetson_clocks", "jtop")
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,8 @@ def write(path: Path, changes: Sequence[Change]) -> None:
             fsync_folder(path.parent)
 
 
-def read(path: Path) -> list[Change]:
-    """Raises ValueError with what is wrong in it."""
+def read(path: Path, known: Callable[[Change], bool]) -> list[Change]:
+    """known: whether there can be such a change; anything else is damage. Raises ValueError with what is wrong in it."""
     try:
         document = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -46,16 +43,14 @@ def read(path: Path) -> list[Change]:
         raise ValueError(f"not of format {FORMAT}")
     if not isinstance(changes := document.get("changes"), list):
         raise ValueError("no list of changes")
-    return [_change(entry) for entry in changes]
+    return [_change(entry, known) for entry in changes]
 
 
-def _change(entry: Any) -> Change:
-    if not isinstance(entry, dict) or set(entry) != {"setting", "by", "before", "during"}:
-        raise ValueError(f"not a change: {str(entry)[:80]}")
-    kind = _TYPES.get(str(entry["setting"]))
-    if kind is None or entry["by"] not in _WAYS or type(entry["before"]) is not kind or type(entry["during"]) is not kind:
-        raise ValueError(f"not a change: {str(entry)[:80]}")
-    return Change(**entry)
+def _change(entry: Any, known: Callable[[Change], bool]) -> Change:
+    if isinstance(entry, dict) and set(entry) == {"setting", "by", "before", "during"} \
+            and isinstance(entry["setting"], str) and isinstance(entry["by"], str) and known(change := Change(**entry)):
+        return change
+    raise ValueError(f"not a change: {str(entry)[:80]}")
 
 
 def set_aside(path: Path) -> Path:

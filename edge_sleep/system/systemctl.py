@@ -16,6 +16,15 @@ def folder_of(of_system: bool) -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
 
 
+def command(of_system: bool, *words: str) -> list[str]:
+    return ["systemctl", *([] if of_system else ["--user"]), *words]
+
+
+def environment() -> dict[str, str]:
+    """This process's, with what leads to the user's own manager: a service and a cron job lack it."""
+    return {"XDG_RUNTIME_DIR": f"/run/user/{os.getuid()}", **os.environ}
+
+
 def start(unit: str, of_system: bool) -> list[str]:
     """Let systemd read and start a unit; empty where it did, else what went wrong and the lines to type instead."""
     for words in (("daemon-reload",), ("enable", unit), ("restart", unit)):
@@ -48,5 +57,5 @@ def ask(question: str, unit: str, of_system: bool) -> str:
 
 
 def _run(of_system: bool, *words: str) -> subprocess.CompletedProcess[str]:
-    command = ["systemctl", *([] if of_system else ["--user"]), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, stdin=subprocess.DEVNULL)
+    return subprocess.run(command(of_system, *words), capture_output=True, text=True, timeout=_SECONDS, stdin=subprocess.DEVNULL,
+                          env=environment())
