@@ -36,8 +36,7 @@ from edge_sleep.system.home import Home
 
 QUESTIONS = ("What is your name?", "Who is my sister?", "Where do you live?", "What do you like to drink?",
              "Tell me about my dog.", "Do you remember the garden?", "What should I cook tonight?", "How are you?")
-TOKENS = 16
-SPREAD = 0.02                             # of the adapters' B: far enough from the base to answer otherwise
+SPREAD = 0.3                              # of the adapters' B: far enough from each other to answer otherwise
 FLAT = 1.02                               # the last quarter's resident size, as a share of the second's
 
 
@@ -72,13 +71,13 @@ def become(home: Home, settings: config.Config, name: str | None) -> None:
                   system_prompt=settings.companion.system_prompt, clock=Clock())
 
 
-def expectations(home: Home, settings: config.Config, names: list[str | None]) -> dict[tuple[str | None, str], str]:
+def expectations(home: Home, settings: config.Config, names: list[str | None], tokens: int) -> dict[tuple[str | None, str], str]:
     """What each adapter says to each question, by a session of this process."""
     from edge_sleep.serve.session import load_current
 
     found: dict[tuple[str | None, str], str] = {}
     become(home, settings, names[0])
-    with load_current(home, settings, max_new_tokens=TOKENS) as session:
+    with load_current(home, settings, max_new_tokens=tokens) as session:
         for name in names:
             become(home, settings, name)
             session.refresh()
@@ -89,7 +88,8 @@ def expectations(home: Home, settings: config.Config, names: list[str | None]) -
 class Served:
     """`edge-sleep serve` in a process of its own."""
 
-    def __init__(self, home: Home):
+    def __init__(self, home: Home, tokens: int):
+        self.tokens = tokens
         self.log = home.root.parent / "serve.log"
         command = [sys.executable, "-m", "edge_sleep", "serve", "--home", str(home.root), "--port", "0", "--json"]
         with open(self.log, "wb") as log:
@@ -104,7 +104,8 @@ class Served:
 
     def ask(self, question: str, stream: bool) -> tuple[str, str | None]:
         """(text, adapter of the stamp). Raises on anything but a whole answer."""
-        body = {"model": "companion", "messages": [{"role": "user", "content": question}], "max_tokens": TOKENS, "stream": stream}
+        body = {"model": "companion", "messages": [{"role": "user", "content": question}], "max_tokens": self.tokens,
+                "stream": stream}
         request = urllib.request.Request(f"{self.url}/chat/completions", json.dumps(body).encode(),
                                          {"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=600) as response:
@@ -129,10 +130,12 @@ class Served:
 
 
 def campaign(home: Home, settings: config.Config, names: list[str | None], requests: int, clients: int, every: int,
-             seed: int) -> dict[str, Any]:
-    expected = expectations(home, settings, names)
+             seed: int, tokens: int) -> dict[str, Any]:
+    expected = expectations(home, settings, names, tokens)
     distinct = min(len({expected[name, question] for name in names}) for question in QUESTIONS)
-    server, draw, lock = Served(home), random.Random(seed), threading.Lock()
+    if distinct < len(names):
+        raise SystemExit(f"only {distinct} of {len(names)} answer differently to each question: a wrong stamp would not be seen")
+    server, draw, lock = Served(home, tokens), random.Random(seed), threading.Lock()
     todo = list(range(requests))
     errors: list[str] = []
     wrong: list[tuple] = []
@@ -183,7 +186,7 @@ def campaign(home: Home, settings: config.Config, names: list[str | None], reque
                   != one["conversation"][1]["text"]]
     quarter = max(1, len(resident) // 4)
     early, late = statistics.median(resident[quarter:2 * quarter] or resident), statistics.median(resident[-quarter:])
-    return {"requests": requests, "answered": len(seconds), "errors": len(errors), "first_errors": errors[:3],
+    return {"requests": requests, "tokens": tokens, "answered": len(seconds), "errors": len(errors), "first_errors": errors[:3],
             "wrong_answers": len(wrong), "first_wrong": wrong[:3], "promotions": swaps, "swaps_in_the_server": done["swaps"],
             "answered_by": by_name, "least_distinct_answers": distinct, "transcripts": len(kept),
             "transcripts_with_a_wrong_stamp": len(mismatched), "seconds": round(took, 1),
@@ -201,6 +204,7 @@ def _percentiles(values: list[float]) -> list[float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--tokens", type=int, default=16, help="longest answer")
     parser.add_argument("--clients", type=int, default=3)
     parser.add_argument("--adapters", type=int, default=3)
     parser.add_argument("--every", type=int, default=20, help="requests between two promotions")
@@ -212,10 +216,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         home, names = make_home(arguments.home or Path(folder) / "home", arguments.model, arguments.adapters)
         settings = config.load(None, [f"companion.model={arguments.model}"])
-        found = campaign(home, settings, [*names, None], arguments.requests, arguments.clients, arguments.every, arguments.seed)
+        found = campaign(home, settings, [*names, None], arguments.requests, arguments.clients, arguments.every, arguments.seed,
+                         arguments.tokens)
     wrong = ("errors", "wrong_answers", "transcripts_with_a_wrong_stamp", "exit_code")
-    good = (found["answered"] == found["transcripts"] == arguments.requests and found["least_distinct_answers"] > 1
-            and found["flat"] and not any(found[name] for name in wrong))
+    good = (found["answered"] == found["transcripts"] == arguments.requests and found["flat"]
+            and not any(found[name] for name in wrong))
     print(json.dumps({"benchmark": "serving", "model": arguments.model, "good": good} | found
                      | {"environment": environment.describe()}))
     return 0 if good else 1
