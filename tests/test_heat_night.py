@@ -168,9 +168,11 @@ def test_what_cannot_be_minded_is_refused_before_the_work(root, model, sets, cod
 def test_energy_that_is_used_up_ends_the_night_resumable(root, model):
     board = Board(root / "board", "orin-nano-8gb", 45.0, 40.0)
     with Service(board):
-        night = Running(root, model, "train.epochs=1500", "train.loss_floor=0", "power.energy_joules=400")
+        night = Running(root, model, "train.epochs=1500", "train.loss_floor=0", "power.energy_joules=800")
         record = night.end()
     assert night.process.returncode == 13
     assert "energy budget is used" in record["reason"]
-    assert record["measured"]["energy_joules"] == pytest.approx(400.0, abs=60.0)
+    assert " 0 of" not in record["reason"], "it came to its steps"
+    # A stop falls between two steps, and saving takes a second or two of 40 W.
+    assert record["measured"]["energy_joules"] == pytest.approx(800.0, abs=120.0)
     assert os.path.exists(night.home / "nights" / record["night"] / "state")

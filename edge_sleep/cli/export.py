@@ -76,7 +76,7 @@ def base(
     common = ctx.obj if ctx.obj and not (home or profile or sets or as_json) else Common.of(home, profile, sets, as_json)
     kind = "onnx" if runtime == "ort" else "gguf"
     from edge_sleep.export import artefact
-    from edge_sleep.serve.handover import compared
+    from edge_sleep.serve.handover import Handed, compared
 
     def work(shop: Workshop) -> Handed:
         began = time.monotonic()
