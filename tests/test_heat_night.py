@@ -172,7 +172,6 @@ def test_energy_that_is_used_up_ends_the_night_resumable(root, model):
         record = night.end()
     assert night.process.returncode == 13
     assert "energy budget is used" in record["reason"]
-    assert " 0 of" not in record["reason"], "it came to its steps"
-    # A stop falls between two steps, and saving takes a second or two of 40 W.
-    assert record["measured"]["energy_joules"] == pytest.approx(800.0, abs=120.0)
+    # Loading alone takes some 400 J of a board at 40 W; then it is spread over the steps.
+    assert record["measured"]["energy_joules"] == pytest.approx(800.0, abs=80.0)
     assert os.path.exists(night.home / "nights" / record["night"] / "state")
