@@ -1,7 +1,6 @@
 """`edge-sleep export`: the current adapter for other runtimes, and the once-per-base part of it."""
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,14 +75,14 @@ def base(
     common = ctx.obj if ctx.obj and not (home or profile or sets or as_json) else Common.of(home, profile, sets, as_json)
     kind = "onnx" if runtime == "ort" else "gguf"
     from edge_sleep.export import artefact
-    from edge_sleep.serve.handover import Handed, compared
+    from edge_sleep.serve.handover import Handed, made_and_compared
 
     def work(shop: Workshop) -> Handed:
-        began = time.monotonic()
-        made, anew = shop.base_export(kind) if given is None else (
-            artefact.take(shop.home, shop.base_plan(kind), given.expanduser()), True)
-        seconds = time.monotonic() - began
-        return Handed(made if no_check else compared(shop, made, anew), anew, seconds, False)
+        def make() -> tuple[artefact.Made, bool]:
+            return shop.base_export(kind) if given is None else (
+                artefact.take(shop.home, shop.base_plan(kind), given.expanduser()), True)
+
+        return Handed(*made_and_compared(shop, make, not no_check), current=False)
 
     _export(common, work)
 

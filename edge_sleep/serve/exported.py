@@ -40,6 +40,8 @@ class Exported(ABC):
         self.home, self.base, self.at = home, base, device
         self.tokenizer: Any = base_model.load_tokenizer(base.place)
         self.ends = base_model.ends(base.place, self.tokenizer)
+        limits = [limit for limit in (shape.read(base.place.folder).context, self.longest) if limit is not None]
+        self.context_length = min(limits, default=None)
         self._made: Made | None = None
         self._loaded_as: tuple = ()
 
@@ -63,11 +65,6 @@ class Exported(ABC):
     @property
     def device(self) -> str:
         return "cpu"
-
-    @property
-    def context_length(self) -> int | None:
-        most = [limit for limit in (shape.read(self.base.place.folder).context, self.longest) if limit is not None]
-        return min(most, default=None)
 
     def wear(self, adapter: Worn | None) -> None:
         if adapter is None:

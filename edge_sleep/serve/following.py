@@ -36,6 +36,7 @@ class Following:
         self._runtime: Runtime | None = None
         self._seen: Any = None
         self._settled = False
+        self._followed: dict[str, Any] = {}
         self._base_as_loaded = self._base_files()
 
     @property
@@ -92,6 +93,7 @@ class Following:
         if pointer is _KEEP:
             self.problems = tuple(problems)
             return
+        self._followed = pointer or {}
         exports = self._exports(pointer, problems)
         answers = adapter_id = None
         for adapter_id, wrong in store.descent(self.home, pointer) if pointer is not None else ():
@@ -182,13 +184,9 @@ class Following:
 
     def differences(self, template: str, system_prompt: str) -> Iterator[str]:
         """What is not as the current adapter was judged with it; both as sha256."""
-        try:
-            pointer = store.current(self.home)
-        except IntegrityError:
-            return
         for key, now, what in (("chat_template_sha256", template, "chat template"),
                                ("system_prompt_sha256", system_prompt, "system prompt")):
-            if pointer is not None and pointer.get(key) not in (None, now):
+            if self._followed.get(key) not in (None, now):
                 yield f"the {what} is not the one that the current adapter was judged with"
 
 

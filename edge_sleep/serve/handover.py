@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_sleep.checkpoint import manifest, store
@@ -29,21 +30,25 @@ def hand_over(shop: Workshop, kind: str, adapter_id: str, check: bool = True) ->
 
     The caller holds the night lock. Raises as `Workshop.adapter_export` and `examine` do.
     """
-    began = time.monotonic()
-    made, anew = shop.adapter_export(kind, adapter_id)
-    seconds = time.monotonic() - began
-    if check:
-        made = compared(shop, made, anew)
-        if made.document["fidelity"]["passed"] and kind in KINDS and speed.of(made, speed.where(shop.device)) is None:
-            made = timed(shop, made)
+    made, anew, seconds = made_and_compared(shop, lambda: shop.adapter_export(kind, adapter_id), check)
     found = made.document["fidelity"]
     passed = found is not None and found["passed"]
+    if check and passed and kind in KINDS and speed.of(made, speed.where(shop.device)) is None:
+        made = timed(shop, made)
     return Handed(made, anew, seconds, store.note_export(shop.home, kind, adapter_id, made.entry(shop.home) if passed else None))
 
 
-def compared(shop: Workshop, made: Made, anew: bool) -> Made:
-    """The artefact with its verdict: measured where it was not yet, else settled by the bars of now."""
-    return examine.examine(shop, made) if anew or made.document["fidelity"] is None else examine.settle(shop, made)
+def made_and_compared(shop: Workshop, make: Callable[[], tuple[Made, bool]], check: bool) -> tuple[Made, bool, float]:
+    """(the artefact that `make` gives, whether it was made now, seconds of making it).
+
+    With check it has its verdict: measured where it was not yet, else settled by the bars of now.
+    """
+    began = time.monotonic()
+    made, anew = make()
+    seconds = time.monotonic() - began
+    if check:
+        made = examine.examine(shop, made) if anew or made.document["fidelity"] is None else examine.settle(shop, made)
+    return made, anew, seconds
 
 
 def timed(shop: Workshop, made: Made) -> Made:
