@@ -64,7 +64,7 @@ def give_back() -> None:
 
 
 def let_go(error: BaseException) -> None:
-    """Give back what the functions that `error` came through still hold: a traceback keeps a model alive as long as the error is."""
+    """Give back what the functions that `error` came through still hold: its traceback keeps models alive as long as it lives."""
     seen: set[int] = set()
     at: BaseException | None = error
     while at is not None and id(at) not in seen:
