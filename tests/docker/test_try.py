@@ -89,6 +89,14 @@ def test_a_missing_tool_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "root" in trial.impossible()
 
 
+def test_what_stands_behind_two_dashes_is_the_command_inside() -> None:
+    asked = trial.parsed(["run", "cpu", "amd64", "--home", "/data", "--", "doctor", "--json"])
+    assert (asked.what, asked.kind, asked.arch, asked.home, asked.command) == ("run", "cpu", "amd64", Path("/data"), ["doctor", "--json"])
+    assert trial.parsed(["build", "jetson", "arm64", "--build-arg", "CUDA=none"]).build_arg == ["CUDA=none"]
+    with pytest.raises(SystemExit):
+        trial.parsed(["run", "cpu", "amd64", "--", "doctor"])
+
+
 @pytest.fixture(scope="module")
 def cpu() -> str:
     if (why := trial.impossible()) is not None:
