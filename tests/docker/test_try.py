@@ -15,11 +15,15 @@ import pytest
 from edge_sleep.benchmarks.fake_board import service as jtop_service
 from edge_sleep.benchmarks.fake_board.tree import Board
 
+from tests.micro import SETS, make_model, write_talk
+
 ROOT = Path(__file__).parent.parent.parent
 SESSIONS = ROOT / "edge_sleep/seedling/sessions"
 # What this machine's own pip knows as a torch without CUDA; elsewhere an index is named for it.
 TORCH = ["TORCH=torch==2.13.0", f"TORCH_INDEX={os.environ.get('TORCH_INDEX', '')}"]
 FOR_THE_STANDIN = [*TORCH, "CUDA=none", "BITSANDBYTES=", "EXTRA_APT="]
+# The last torch whose common wheel for Arm brings no CUDA along.
+ARM = ["TORCH=torch==2.10.0", TORCH[1], "EXTRAS=serve onnx"]
 LOOK = ("import json, os\n"
         "def refused(place):\n"
         "    try:\n"
@@ -111,9 +115,9 @@ def jetson() -> str:
     return trial.build("jetson", "amd64", [*FOR_THE_STANDIN, "JETSON_STATS=7.2.2"])
 
 
-def answer(kind: str, home: Path, *command: str, **more) -> dict:
+def answer(kind: str, home: Path, *command: str, arch: str = "amd64", **more) -> dict:
     """The JSON document of a command in the image."""
-    with trial.container(kind, "amd64", home, [*command, "--json"], **more) as made:
+    with trial.container(kind, arch, home, [*command, "--json"], **more) as made:
         done = made.run()
     assert done.stdout, done.stderr
     return json.loads(done.stdout.splitlines()[-1]) | {"code": done.returncode}
@@ -203,3 +207,27 @@ def test_the_jetson_image_feels_the_real_jtop_service_where_that_is_asked_for(je
     # Without the group of the override the socket is there and stays shut.
     assert "no permission" in {check["name"]: check for check in shut_out["checks"]}["jtop"]["found"]
     assert night["outcome"] == "promoted" and night["measured"]["max_celsius"] == 47.25 and night["measured"]["energy_joules"] > 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("kind", ["jetson", "cpu"])
+def test_an_arm64_image_under_qemu(kind: str, tmp_path: Path) -> None:
+    """The wheels that a board's processor runs, on the micro-model: qemu is too slow for more, and shows nothing of time."""
+    if (why := trial.impossible("arm64")) is not None:
+        pytest.skip(why)
+    trial.build(kind, "arm64", [*ARM, *(FOR_THE_STANDIN[2:] if kind == "jetson" else [])])
+    home = owned(tmp_path / "data")
+    with trial.container(kind, "arm64", home, ["-c", "import platform; print(platform.machine())"], entrypoint=["python"]) as made:
+        assert made.run().stdout == "aarch64\n"
+    doctor = answer(kind, home, "doctor", arch="arm64")
+    lines = {check["name"]: check for check in doctor["checks"]}
+    assert doctor["code"] == 0 and {lines[name]["status"] for name in ("torch", "bitsandbytes", "libraries")} == {"ok"}, lines
+    # It dies under qemu 7.2, in its own process: one line by name, and nothing else is lost by it.
+    assert lines["onnxruntime"]["status"] == "ok" or "killed by" in lines["onnxruntime"]["found"], lines["onnxruntime"]
+    make_model(home / "model")
+    write_talk(tmp_path / "talk")
+    night = answer(kind, home, "night", "--sessions", "/talk", "--model", "/home/edge-sleep/model", *(part for one in (*SETS, "budget.time=2h") for part in ("--set", one)),
+                   arch="arm64", mounts=[f"{tmp_path / 'talk'}:/talk"])
+    assert (night["code"], night["outcome"]) == (0, "promoted"), night["reason"]
+    assert night["train"]["loss_last"] < night["train"]["loss_first"]
