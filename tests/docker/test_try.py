@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -123,6 +123,14 @@ def answer(kind: str, home: Path, *command: str, arch: str = "amd64", **more) ->
     return json.loads(done.stdout.splitlines()[-1]) | {"code": done.returncode}
 
 
+def micro_night(kind: str, home: Path, talk: Path, *sets: str, mounts: Sequence[str] = (), **more) -> dict:
+    """The record of a night on a model of random weights, for what the seedling's night in the CPU image does not show."""
+    make_model(home / "model")
+    write_talk(talk)
+    return answer(kind, home, "night", "--sessions", "/talk", "--model", "/home/edge-sleep/model",
+                  *(part for one in (*SETS, *sets) for part in ("--set", one)), mounts=[*mounts, f"{talk}:/talk"], **more)
+
+
 def owned(folder: Path) -> Path:
     """A folder as a board's first user has it."""
     (folder / "companion").mkdir(parents=True)
@@ -200,8 +208,7 @@ def test_the_jetson_image_feels_the_real_jtop_service_where_that_is_asked_for(je
     with jtop_service.Service(board):
         doctor = answer("jetson", home, "doctor", mounts=[socket], jtop=True)
         shut_out = answer("jetson", home, "doctor", mounts=[socket])
-        night = answer("jetson", home, "night", "--sessions", "/sessions", "--set", "thermal.source=jtop", mounts=[socket, f"{SESSIONS}:/sessions"],
-                       jtop=True)
+        night = micro_night("jetson", home, tmp_path / "talk", "thermal.source=jtop", mounts=[socket], jtop=True)
     line = {check["name"]: check for check in doctor["checks"]}["jtop"]
     assert line["status"] == "ok" and doctor["telemetry"]["source"] == "jtop" and doctor["telemetry"]["celsius"]["tj"] == 47.25
     # Without the group of the override the socket is there and stays shut.
@@ -225,9 +232,6 @@ def test_an_arm64_image_under_qemu(kind: str, tmp_path: Path) -> None:
     assert doctor["code"] == 0 and {lines[name]["status"] for name in ("torch", "bitsandbytes", "libraries")} == {"ok"}, lines
     # It dies under qemu 7.2, in its own process: one line by name, and nothing else is lost by it.
     assert lines["onnxruntime"]["status"] == "ok" or "killed by" in lines["onnxruntime"]["found"], lines["onnxruntime"]
-    make_model(home / "model")
-    write_talk(tmp_path / "talk")
-    night = answer(kind, home, "night", "--sessions", "/talk", "--model", "/home/edge-sleep/model", *(part for one in (*SETS, "budget.time=2h") for part in ("--set", one)),
-                   arch="arm64", mounts=[f"{tmp_path / 'talk'}:/talk"])
+    night = micro_night(kind, home, tmp_path / "talk", "budget.time=2h", arch="arm64")
     assert (night["code"], night["outcome"]) == (0, "promoted"), night["reason"]
     assert night["train"]["loss_last"] < night["train"]["loss_first"]
