@@ -100,7 +100,11 @@ class Container:
 
     def stop(self) -> None:
         """SIGTERM to its first process, as `docker stop` sends it."""
-        subprocess.run([*_CRUN, "kill", self.name, "TERM"], check=True, capture_output=True)
+        self.signal("TERM")
+
+    def signal(self, name: str) -> None:
+        """Another signal to its first process."""
+        subprocess.run([*_CRUN, "kill", self.name, name], check=True, capture_output=True)
 
     def health(self) -> subprocess.CompletedProcess[str]:
         """The image's own HEALTHCHECK."""

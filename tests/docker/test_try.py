@@ -125,7 +125,8 @@ def answer(kind: str, home: Path, *command: str, arch: str = "amd64", **more) ->
 
 def micro_night(kind: str, home: Path, talk: Path, *sets: str, mounts: Sequence[str] = (), **more) -> dict:
     """The record of a night on a model of random weights, for what the seedling's night in the CPU image does not show."""
-    make_model(home / "model")
+    for file in make_model(home / "model").iterdir():       # weights are saved for their owner's eyes alone
+        os.chown(file, 1000, 1000)
     write_talk(talk)
     return answer(kind, home, "night", "--sessions", "/talk", "--model", "/home/edge-sleep/model",
                   *(part for one in (*SETS, *sets) for part in ("--set", one)), mounts=[*mounts, f"{talk}:/talk"], **more)
@@ -152,7 +153,7 @@ def test_the_cpu_image_under_its_hardening(cpu: str, tmp_path: Path) -> None:
     doctor = answer("cpu", home, "doctor")
     assert doctor["code"] == 0 and not [check for check in doctor["checks"] if check["status"] == "fail"], doctor
     night = answer("cpu", home, "night", "--sessions", "/sessions", "--set", "thermal.source=none", mounts=[f"{SESSIONS}:/sessions"])
-    assert (night["code"], night["outcome"]) == (0, "promoted"), night["reason"]
+    assert (night["code"], night.get("outcome")) == (0, "promoted"), night
     assert (home / "companion/current.json").stat().st_uid == 1000
 
 
@@ -166,15 +167,16 @@ def test_it_watches_is_healthy_and_ends_when_told(cpu: str, tmp_path: Path) -> N
         while (health := made.health()).returncode != 0 and time.monotonic() < until:
             time.sleep(1)
         assert (health.returncode, health.stdout) == (0, "well\n"), health.stderr
+        made.signal("STOP")                                 # it hangs, so that the book stays as it is made here
         book = home / "companion/state/rhythm.json"
-        text = book.read_text()
-        kept = json.loads(text)
+        kept = json.loads(book.read_text())
         book.write_text(json.dumps(kept | {"at": kept["at"] | {"since_boot": kept["at"]["since_boot"] - 2000}}))
         stale = made.health()
+        made.signal("CONT")
         assert stale.returncode == 1 and "not looked for" in stale.stdout
-        book.write_text(text)
         made.stop()
-        said, _ = process.communicate(timeout=60)
+        # Where it is dark while this runs, a night may have begun, and saves itself first: as long as compose.yaml gives it.
+        said, _ = process.communicate(timeout=150)
     assert process.returncode == 0, said
 
 
@@ -213,7 +215,8 @@ def test_the_jetson_image_feels_the_real_jtop_service_where_that_is_asked_for(je
     assert line["status"] == "ok" and doctor["telemetry"]["source"] == "jtop" and doctor["telemetry"]["celsius"]["tj"] == 47.25
     # Without the group of the override the socket is there and stays shut.
     assert "no permission" in {check["name"]: check for check in shut_out["checks"]}["jtop"]["found"]
-    assert night["outcome"] == "promoted" and night["measured"]["max_celsius"] == 47.25 and night["measured"]["energy_joules"] > 0
+    assert night.get("outcome") == "promoted", night
+    assert night["measured"]["max_celsius"] == 47.25 and night["measured"]["energy_joules"] > 0
 
 
 @pytest.mark.long
@@ -233,5 +236,5 @@ def test_an_arm64_image_under_qemu(kind: str, tmp_path: Path) -> None:
     # It dies under qemu 7.2, in its own process: one line by name, and nothing else is lost by it.
     assert lines["onnxruntime"]["status"] == "ok" or "killed by" in lines["onnxruntime"]["found"], lines["onnxruntime"]
     night = micro_night(kind, home, tmp_path / "talk", "budget.time=2h", arch="arm64")
-    assert (night["code"], night["outcome"]) == (0, "promoted"), night["reason"]
+    assert (night["code"], night.get("outcome")) == (0, "promoted"), night
     assert night["train"]["loss_last"] < night["train"]["loss_first"]
