@@ -327,6 +327,30 @@ class Export(Section):
     nll: float = Field(0.01, gt=0, description="largest change of the mean loss on the passages, in nats a token")
 
 
+# Where a remote lies: a folder (NFS, USB, an rclone mount, Syncthing) or an app folder of Dropbox; empty is nowhere.
+Place = Annotated[str, Field(pattern=r"^(|(folder|dropbox):/.*)$")]
+
+
+class Sync(Section):
+    remote: Place = Field("", description="where checkpoints travel: folder:/PATH or dropbox:/PATH; empty sends nothing anywhere")
+    role: Literal["raising", "training", "development"] = Field(
+        "raising", description="what this machine is: raising sends and receives, training sends, development receives")
+    auto_upload: bool | None = Field(None, description="queue what a night accepted; null is as the role does")
+    auto_download: bool | None = Field(None, description="fetch what other machines published; null is as the role does")
+    bandwidth_bytes: int | None = Field(None, ge=1024, description="most bytes a second to send or fetch; null is no limit")
+    timeout: Duration = Field(60.0, description="silence of a remote after which a transfer is tried again later")
+
+
+class Thor(Section):
+    mailbox: Place = Field("", description="where jobs for a bigger machine are put, as sync.remote; empty ships nothing")
+    ship: Literal["never", "needed", "always"] = Field(
+        "needed", description="when a night is trained elsewhere: needed is where this machine cannot do it in time and memory")
+    wait: Duration = Field(0.0, description="how long the night waits for the result; 0 comes back for it next time")
+    patience: Duration = Field(20 * 3600.0, description="time after which a job is taken back and tonight is done without it")
+    lease: Duration = Field(10 * 60.0, description="silence of a worker after which another may take its job")
+    bases: tuple[str, ...] = Field((), description="worker: model folders or hub ids it may train on")
+
+
 class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -346,6 +370,8 @@ class Config(BaseModel):
     serve: Serve = Serve()
     schedule: Schedule = Schedule()
     export: Export = Export()
+    sync: Sync = Sync()
+    thor: Thor = Thor()
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

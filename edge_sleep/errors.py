@@ -9,6 +9,8 @@
     |-- DeviceError          22   no usable device or library
     |-- ModelError           23   model or adapter cannot be used
     |-- IntegrityError       30   bytes on disk are not the bytes that were promised
+    |-- SyncError            40   a remote could not be reached or used; what waits to be sent is kept
+    |-- RemoteRefused        41   what came from another machine, or was sent to it, is not to be trusted or used
     |-- Preempted            14   a conversation takes the device
     `-- TooHot               13   heat or power say that the night must stop
 
@@ -134,6 +136,14 @@ class ModelError(EdgeSleepError):
 class IntegrityError(EdgeSleepError):
     exit_code = Exit.INTEGRITY
     outcome = Outcome.INTEGRITY
+
+
+class SyncError(EdgeSleepError):
+    exit_code = Exit.SYNC
+
+
+class RemoteRefused(EdgeSleepError):
+    exit_code = Exit.REMOTE_REFUSED
 
 
 class Preempted(EdgeSleepError):

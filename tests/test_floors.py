@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "edge_sleep"
 FLOORS: dict[int, tuple[str, ...]] = {
-    0: ("errors", "config"), 1: ("system",), 2: ("device", "ops", "remote"), 3: ("data",), 4: ("model", "checkpoint"),
+    0: ("errors", "config"), 1: ("system",), 2: ("device", "ops", "remote", "seal"), 3: ("data",), 4: ("model", "checkpoint"),
     5: ("train", "evaluate"), 6: ("export",), 7: ("serve", "sync", "thor"), 8: ("night", "stages", "integrations"),
     9: ("schedule",), 10: ("cli", "__main__")}
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
