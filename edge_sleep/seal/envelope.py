@@ -8,11 +8,12 @@ A sealed file is, in this order:
     chunks of 64 KiB, each 17 bytes longer than what it holds (XChaCha20-Poly1305 secretstream; the last has the tag FINAL)
     signature, 64 bytes (Ed25519), over kind, purpose and the sha256 of all before it
 
-A random key encrypts the chunks; it is in the header once per reader, in an anonymous box (X25519, XSalsa20-Poly1305). The header is
-the additional data of the first chunk, so who takes the signature away and puts another in its place has no file that opens. The
-secretstream tells order, repetition and end of the chunks; the header tells the exact size, so what was cut is called so. Reading,
-the signature is verified over the whole file before one byte is decrypted or written. What anybody who sees the file learns: purpose,
-sizes, the public keys of signer and readers, and the time; never a name, nor a word of what is inside.
+A random key encrypts the chunks; it is in the header once per reader, in an anonymous box (X25519, XSalsa20-Poly1305). The
+header is the additional data of the first chunk, so who takes the signature away and puts another in its place has no file
+that opens. The secretstream tells order, repetition and end of the chunks; the header tells the exact size, so what was cut is
+called so. Reading, the signature is verified over the whole file before one byte is decrypted or written. What anybody who
+sees the file learns: purpose, sizes, the public keys of signer and readers, and the time; never a name, nor a word of what is
+inside.
 
 A signed document is two lines: JSON with the document in it, and the signature over kind, purpose and exactly those bytes.
 A purpose (`job:<id>`, `result:<id>`, ...) is inside of what is signed: what was made for one place is refused in every other.
@@ -20,7 +21,6 @@ A purpose (`job:<id>`, `result:<id>`, ...) is inside of what is signed: what was
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -54,14 +54,16 @@ def seal(source: Path, target: Path, keys: Keys, to: Sequence[Machine], purpose:
     """
     nacl = sodium()
     if not to or len(to) > _MOST_READERS:
-        raise UsageError(f"nothing is sealed for {len(to)} machines", f"name 1 to {_MOST_READERS}; `edge-sleep thor pair` adds one")
+        raise UsageError(f"nothing is sealed for {len(to)} machines", f"name 1 to {_MOST_READERS}; `edge-sleep thor pair` adds one"
+                         )
     key = nacl.crypto_secretstream_xchacha20poly1305_keygen()
     state = nacl.crypto_secretstream_xchacha20poly1305_state()
     stream = nacl.crypto_secretstream_xchacha20poly1305_init_push(state, key)
     size = source.stat().st_size
     header = canonical_json({
-        "purpose": _checked(purpose), "made": keys.clock.stamp(), "bytes": size, "signer": presented(keys.own), "stream": stream.hex(),
-        "to": [{"box_key": reader.box_key, "key": nacl.crypto_box_seal(key, bytes.fromhex(reader.box_key)).hex()} for reader in to]})
+        "purpose": _checked(purpose), "made": keys.clock.stamp(), "bytes": size, "signer": presented(keys.own),
+        "stream": stream.hex(), "to": [{"box_key": reader.box_key,
+                                        "key": nacl.crypto_box_seal(key, bytes.fromhex(reader.box_key)).hex()} for reader in to]})
     with open(source, "rb") as plain, _appearing(target) as out:
         digest = hashlib.sha256()
 
@@ -88,9 +90,9 @@ def seal(source: Path, target: Path, keys: Keys, to: Sequence[Machine], purpose:
 def unseal(source: Path, target: Path, keys: Keys, purpose: str, limit_bytes: int, archived: bool = False) -> Machine:
     """Write what `source` holds to `target`, whole or not at all; returns who signed it.
 
-    limit_bytes: the largest content that is taken. archived: as `Keys.signer`. Raises RemoteRefused: no sealed file, newer format,
-    made for another purpose, too large, cut short, unknown signer, retired key, not sealed for this machine, signature or content
-    does not hold.
+    limit_bytes: the largest content that is taken. archived: as `Keys.signer`. Raises RemoteRefused: no sealed file, newer
+    format, made for another purpose, too large, cut short, unknown signer, retired key, not sealed for this machine, signature or
+    content does not hold.
     """
     what = source.name
     with open(source, "rb") as stream:
@@ -102,9 +104,8 @@ def unseal(source: Path, target: Path, keys: Keys, purpose: str, limit_bytes: in
         end = begin + header["bytes"] + chunks * _OVERHEAD
         found = os.fstat(stream.fileno()).st_size
         if found != end + _SIGNATURE:
-            short = found < end + _SIGNATURE
-            raise RemoteRefused(f"{what} is {'cut short' if short else 'longer than it says'}: {found} bytes, not {end + _SIGNATURE}",
-                                "fetch it again")
+            how = "cut short" if found < end + _SIGNATURE else "longer than it says"
+            raise RemoteRefused(f"{what} is {how}: {found} bytes, not {end + _SIGNATURE}", "fetch it again")
         signer = keys.signer(header["signer"], header["made"], archived)
         stream.seek(0)
         digest = hashlib.sha256()
@@ -125,7 +126,8 @@ def sign(document: dict, keys: Keys, purpose: str) -> bytes:
                            "document": document})
     content = _DOCUMENT + b"%d\n" % FORMAT + body + b"\n" + keys.sign(_signed(_DOCUMENT, purpose, body)).hex().encode() + b"\n"
     if len(content) > DOCUMENT_LIMIT:
-        raise UsageError(f"a document for {purpose} has {len(content)} bytes, at most {DOCUMENT_LIMIT} are signed", "seal it as a file")
+        raise UsageError(f"a document for {purpose} has {len(content)} bytes, at most {DOCUMENT_LIMIT} are signed",
+                         "seal it as a file")
     return content
 
 

@@ -91,7 +91,7 @@ class Keys:
         with private.locked(self.folder / LOCK):
             known = {other.id: other for other in self.peers}
             if machine_id not in known:
-                raise UsageError(f"machine {machine_id} is not paired with this one", "`edge-sleep thor status` lists those that are")
+                raise UsageError(f"machine {machine_id} is not paired with this one", "look at its id with `edge-sleep thor pair`")
             del known[machine_id]
             self._write_peers(known)
 
@@ -159,7 +159,7 @@ class Keys:
         with private.locked(self.folder / LOCK):
             known = {other.id: other for other in self.peers}
             old = known.get(signer.id)
-            if old is not None and len(signer.rotations) > len(old.rotations) and _continues(old, signer.rotations, signer.sign_key):
+            if old and len(signer.rotations) > len(old.rotations) and _continues(old, signer.rotations, signer.sign_key):
                 self._write_peers(known | {signer.id: signer})
 
     def _identity(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Who a machine is to others: its public keys, and the signed statements by which these followed each other.
 
-id: first 16 hex of sha256 over its first signing key, so it stays through every rotation. A statement names the old key and the new
-ones, and is signed by both: by the old one, that this is the same machine; by the new one, that it has what it names.
+id: first 16 hex of sha256 over its first signing key, so it stays through every rotation. A statement names the old key and
+the new ones, and is signed by both: by the old one, that this is the same machine; by the new one, that it has what it names.
 """
 from __future__ import annotations
 

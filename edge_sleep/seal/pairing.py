@@ -1,21 +1,23 @@
 """How two machines come to trust each other's keys, though whoever can write to the place between them may be anybody.
 
-**By comparing.** `invitation` is a text with a machine's public keys, signed by them (nobody can claim keys that are not his). It may
-travel by any way, also through hands that alter it: what counts is that people compare `digits` on both screens. They are two times
-four groups of five, one half for each machine's keys; so somebody in the middle must find, for each side, keys of his own whose half
-is that of the true machine: a second preimage among 10^20 (66 bits), each try an Argon2id over 32 MiB. One string for both machines
-would be half as strong for its length, since he could choose keys on both sides until any two agree (a birthday search). This is the
-safety number of Signal with a memory-hard hash (RFC 9106) in the place of an iterated one.
+**By comparing.** `invitation` is a text with a machine's public keys, signed by them (nobody can claim keys that are not his).
+It may travel by any way, also through hands that alter it: what counts is that people compare `digits` on both screens. They
+are two times four groups of five, one half for each machine's keys; so somebody in the middle must find, for each side, keys
+of his own whose half is that of the true machine: a second preimage among 10^20 (66 bits), each try an Argon2id over 32 MiB.
+One string for both machines would be half as strong for its length, since he could choose keys on both sides until any two
+agree (a birthday search). This is the safety number of Signal with a memory-hard hash (RFC 9106) in the place of an iterated
+one.
 
-**By a code.** `Exchange`: machine A shows a code, a person types it on B, and each sends its public keys through the mailbox in a
-secretbox (XSalsa20-Poly1305, an AEAD) under a key of that code. The code has 115 random bits and a check letter; no shorter one is
-offered, for whoever reads the mailbox can try codes at leisure (what a PAKE such as SPAKE2, RFC 9382, would prevent for short codes;
-libsodium's bindings have none, and one of our own would be no gain over twelve more letters). Who does not know the code can make no
-box that opens (integrity of the AEAD under a uniform key); boxes of another exchange are under another key; A's and B's differ by
-the role inside and by their names, so none is reflected; B's holds the hash of A's as B read it, so both saw the same two
-descriptions. Who can write can therefore only prevent a pairing. This is authentication of static public keys by a pre-shared key, as
-in MANA III (Gehrmann, Mitchell, Nyberg 2004) with a code so long that its rounds of commitment are not needed. A code is for one
-exchange: its names on the remote are published without replace, so a second answer is refused where it is sent.
+**By a code.** `Exchange`: machine A shows a code, a person types it on B, and each sends its public keys through the mailbox
+in a secretbox (XSalsa20-Poly1305, an AEAD) under a key of that code. The code has 115 random bits and a check letter; no
+shorter one is offered, for whoever reads the mailbox can try codes at leisure (what a PAKE such as SPAKE2, RFC 9382, would
+prevent for short codes; libsodium's bindings have none, and one of our own would be no gain over twelve more letters). Who
+does not know the code can make no box that opens (integrity of the AEAD under a uniform key); boxes of another exchange are
+under another key; A's and B's differ by the role inside and by their names, so none is reflected; B's holds the hash of A's as
+B read it, so both saw the same two descriptions. Who can write can therefore only prevent a pairing. This is authentication of
+static public keys by a pre-shared key, as in MANA III (Gehrmann, Mitchell, Nyberg 2004) with a code so long that its rounds of
+commitment are not needed. A code is for one exchange: its names on the remote are published without replace, so a second
+answer is refused where it is sent.
 """
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def invited(text: str) -> Machine:
     if len(line) > LIMIT_BYTES or not line.startswith(_BEGIN) or not dash or not (version.isascii() and version.isdigit()):
         raise RemoteRefused("this is no invitation of edge_sleep", "copy the whole line that `edge-sleep thor pair` printed")
     if version != str(FORMAT):
-        raise RemoteRefused(f"the invitation is of a newer format ({version[:9]}, this is {FORMAT})", "install a newer edge_sleep")
+        raise RemoteRefused(f"the invitation is of a newer format ({version[:9]})", "install a newer edge_sleep")
     try:
         signed = base64.b64decode(payload, altchars=b"-_", validate=True)
     except ValueError:
@@ -85,7 +87,7 @@ def code(typed: str) -> str:
     """The letters of a code as somebody typed it. Raises UsageError where it cannot be one."""
     letters = "".join(letter for letter in typed.lower() if letter not in "- \t\n").translate(str.maketrans("ilo", "110"))
     if len(letters) != _CODE_LETTERS or not set(letters) <= set(_LETTERS) or _check_letter(letters[:-1]) != letters[-1]:
-        raise UsageError("this is no code, or a letter of it is wrong", "type the eight groups of three as the other machine shows them")
+        raise UsageError("this is no code, or a letter of it is wrong", "type the eight groups of three as the other shows them")
     return letters
 
 
@@ -93,8 +95,8 @@ def code(typed: str) -> str:
 class Exchange:
     """One pairing through a remote, seen from one of its two sides.
 
-    A: publish(invitation_name, invitation()), wait for answer_name, `accept_answer`. B: read invitation_name, publish(answer_name,
-    `answer(it)`), and only once that is published `keys.add` what it returns. Both publish without replace.
+    A: publish(invitation_name, invitation()), wait for answer_name, `accept_answer`, `keys.add`. B: read invitation_name, `answer`,
+    publish(answer_name, that), and only once it is published `keys.add`. Both publish without replace.
     """
 
     keys: Keys
@@ -132,13 +134,14 @@ class Exchange:
     def _boxed(self, role: str, to: bytes) -> bytes:
         nacl = sodium()
         nonce = nacl.randombytes(nacl.crypto_secretbox_NONCEBYTES)
-        body = canonical_json({"format": FORMAT, "role": role, "to": hashlib.sha256(to).hexdigest(), "machine": self.keys.own.as_json()})
+        body = canonical_json({"format": FORMAT, "role": role, "to": hashlib.sha256(to).hexdigest(),
+                               "machine": self.keys.own.as_json()})
         return nonce + nacl.crypto_secretbox(body, nonce, self._key)
 
     def _unboxed(self, received: bytes, role: str, to: bytes) -> Machine:
         nacl, size, what = sodium(), 24, f"the {role} on the remote"
-        refused = RemoteRefused(f"{what} was not made with this code", "somebody else wrote there, or the code is another: begin anew "
-                                "with `edge-sleep thor pair`, which makes a new code")
+        refused = RemoteRefused(f"{what} was not made with this code", "somebody else wrote there, or the code is another: begin "
+                                "anew with `edge-sleep thor pair`, which makes a new code")
         if not size < len(received) <= LIMIT_BYTES:
             raise refused
         try:
@@ -151,7 +154,7 @@ class Exchange:
         if not isinstance(entry, dict) or set(entry) != {"format", "role", "to", "machine"} or type(entry["format"]) is not int:
             raise refused
         if entry["format"] > FORMAT:
-            raise RemoteRefused(f"{what} is of a newer format ({entry['format']}, this is {FORMAT})", "install a newer edge_sleep")
+            raise RemoteRefused(f"{what} is of a newer format ({entry['format']})", "install a newer edge_sleep")
         if entry["role"] != role or entry["to"] != hashlib.sha256(to).hexdigest():
             raise RemoteRefused(f"{what} belongs to another exchange", "begin anew with `edge-sleep thor pair`")
         found = machine(entry["machine"], what)

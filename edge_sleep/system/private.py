@@ -53,7 +53,7 @@ def read(path: Path) -> bytes:
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise SyncError(f"{path} cannot be read: {error.strerror}", f"it must be a plain file of this user's own, 0600: ls -l {path}"
+        raise SyncError(f"{path} cannot be read: {error.strerror}", "it must be a plain file of this user's own, with mode 0600"
                         ) from error
     with open(descriptor, "rb") as stream:
         _refuse_open(path, os.fstat(descriptor), 0o600)
