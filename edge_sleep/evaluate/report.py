@@ -11,6 +11,7 @@ _SENTENCE = {
     "stopped_time": "The night ran out of time. It is saved, and the next night goes on where it stopped.",
     "stopped_heat": "The night stopped because of heat or power. It is saved, and the next night goes on.",
     "preempted": "A conversation took the device. The night is saved and goes on later.",
+    "shipped": "Tonight's training was sent to another machine. Here nothing has changed yet.",
     "does_not_fit": "The night does not fit this machine. Nothing was changed.",
     "integrity": "Something on disk is not what it should be. Nothing was loaded or changed.",
     "failed": "The night failed. The companion is as it was yesterday.",

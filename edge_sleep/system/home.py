@@ -42,6 +42,8 @@ class Home:
     watch_lock = property(lambda self: self.root / "state" / "watch.lock")
     cache = property(lambda self: self.root / "cache")
     keys = property(lambda self: self.root / "keys")
+    jobs = property(lambda self: self.root / "jobs")
+    worker_lock = property(lambda self: self.root / "state" / "worker.lock")
 
     def adapter(self, adapter_id: str) -> Path:
         return self.adapters / adapter_id

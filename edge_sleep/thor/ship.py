@@ -47,6 +47,7 @@ class There:
     asked: Literal["never", "needed", "always"]
     mailbox: bool                                  # one is configured
     paired: int = 0                                # machines that may take a job
+    unusable: str | None = None                    # why the mailbox or the keys cannot be used at all
     refused: int = 0                               # results of this night that were not believed
     declined: str | None = None                    # why every paired machine sent this night back
     overdue: bool = False                          # this night has waited for longer than thor.patience
@@ -134,6 +135,8 @@ def _against(there: There) -> Iterator[str]:
         yield "thor.ship is never"
     if not there.mailbox:
         yield "thor.mailbox names none"
+    elif there.unusable is not None:
+        yield there.unusable
     elif not there.paired:
         yield "no machine is paired (`edge-sleep thor pair`)"
     if there.refused >= REFUSALS:

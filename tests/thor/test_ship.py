@@ -45,7 +45,7 @@ def test_what_speaks_for_another_machine(here: Here, there: There, causes: tuple
 
 FORBIDDEN = [
     (replace(OPEN, asked="never"), "thor.ship is never"), (replace(OPEN, mailbox=False), "thor.mailbox names none"),
-    (replace(OPEN, paired=0), "no machine is paired"), (replace(OPEN, refused=REFUSALS), "were refused"),
+    (replace(OPEN, paired=0), "no machine is paired"), (replace(OPEN, unusable="PyNaCl is not installed"), "PyNaCl"), (replace(OPEN, refused=REFUSALS), "were refused"),
     (replace(OPEN, declined="base not here"), "base not here"), (replace(OPEN, overdue=True), "thor.patience"),
     (replace(OPEN, several=True), "several candidates")]
 
