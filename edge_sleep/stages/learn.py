@@ -85,7 +85,7 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
         try:
             result = train_candidate(night.base, night.device, config, examples, night.parent_folder, folder, plan,
                                      night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
-                                     _held_out(night), night.pace)
+                                     held_out_examples(night), night.pace)
         except Preempted as error:
             return error.outcome, error.message
         night.record["train"] |= result.train
@@ -111,7 +111,7 @@ def _plans(night: Night, plan: planner.Plan) -> list[planner.Plan]:
 
 
 
-def _held_out(night: Night) -> list[Example]:
+def held_out_examples(night: Night) -> list[Example]:
     """Conversations never trained on, the last of those held out: the gate asks about the first."""
     in_context = night.config.data.context > 0
     return [Example(conversation(item.prompt, item.response, item.context if in_context else ()), 1.0, "new", item.id,

@@ -71,6 +71,7 @@ class Decision:
     causes: tuple[Cause, ...]                      # what speaks for another machine
     against: tuple[str, ...]                       # what forbids it
     reasons: tuple[Reason, ...]                    # all that was looked at
+    stays: bool                                    # this machine could do it as well
 
     def __str__(self) -> str:
         named = {cause.value for cause in self.causes}
@@ -87,7 +88,8 @@ def decide(here: Here, there: There) -> Decision:
     reasons.append(Reason("mailbox", "closed" if against else "open",
                           "; ".join(against) or f"{there.paired} paired machine(s) may take it"))
     can_stay = here.fits and here.no_backward is None
-    return Decision("remote" if causes and not against else "here" if can_stay else "none", causes, against, tuple(reasons))
+    return Decision("remote" if causes and not against else "here" if can_stay else "none", causes, against, tuple(reasons),
+                    can_stay)
 
 
 def _causes(here: Here, there: There) -> Iterator[tuple[Cause, bool, str]]:
