@@ -116,7 +116,7 @@ def _stages(night: Night, neighbours: Neighbours) -> dict:
             return ends.dry(night) if plan.where != "none" else ends.end(night, Outcome.DOES_NOT_FIT, plan.choices[0]["reason"])
         if not ship.staged(night):
             decision = ship.decide(night, plan)
-            if decision.where == "remote" and (sent := ship.send(night, decision)) is not None:
+            if decision.where == "remote" and (sent := ship.send(night, plan, decision)) is not None:
                 return ends.end(night, *sent)
             if night.request.ship and not ship.staged(night):
                 raise SyncError(night.not_shipped or f"not shipped: {'; '.join(decision.against)}", "`edge-sleep ship --status`")

@@ -36,17 +36,20 @@ from edge_sleep.cli import (
     rollback,
     serve,
     session,
+    ship,
     status,
     teach,
+    thor,
     timer,
     verify,
     watch,
+    worker,
 )
 from edge_sleep.errors import DoesNotFit, EdgeSleepError, Exit, IntegrityError, StorageError
 
 EPILOG = """Exit codes: 0 done or promoted, 2 usage, 10 nothing to do, 11 rejected, 12 to 14 stopped and resumable
-(time, heat, conversation), 15 no effect,
-17 locked, 20 memory, 21 storage, 22 device, 23 model, 30 integrity, 50 a bug."""
+(time, heat, conversation), 15 no effect, 16 shipped,
+17 locked, 20 memory, 21 storage, 22 device, 23 model, 30 integrity, 40 sync, 41 remote refused, 50 a bug."""
 
 app = typer.Typer(
     name="edge-sleep", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -68,7 +71,7 @@ def root(version: Annotated[bool, typer.Option("--version", callback=_version, i
 
 
 for _module in (night, ingest, teach, plan, status, current, verify, report, rollback, prune, backup, restore, forget,
-                chat, serve, doctor, watch):
+                chat, serve, doctor, watch, ship, worker):
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name)(_module.command)
 app.add_typer(experiences.app, name="experiences")
@@ -76,6 +79,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(session.app, name="session")
 app.add_typer(session.wake, name="wake")
 app.add_typer(timer.app, name="timer")
+app.add_typer(thor.app, name="thor")
 
 # typer carries its own click in newer versions: its exceptions are found through typer alone.
 _ClickException: Any = typer.BadParameter.__mro__[2]

@@ -5,20 +5,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from edge_sleep.checkpoint import manifest
 from edge_sleep.errors import EdgeSleepError, Outcome, RemoteRefused, SyncError, UsageError
 from edge_sleep.stages.context import Ended, Night, interrupted
-from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
+from edge_sleep.system.files import read_json, storage_errors
 from edge_sleep.system.home import Home
 from edge_sleep.thor import ledger
 
 if TYPE_CHECKING:
     from edge_sleep.thor.mailbox import Answer, Mailbox
 
+RECEIVED, ASIDE = "received", "refused"
 _LOOK_SECONDS = 15.0                               # between two looks of a night that waits for its result
 
 
@@ -133,7 +132,7 @@ def _wait(night: Night, record: dict, mailbox: Mailbox) -> Ended | None:
         try:
             mailbox.remote.wait(f"{ROOT}/{record['job']}/", min(left, _LOOK_SECONDS))
         except SyncError:
-            time.sleep(min(left, 1.0))
+            night.clock.sleep(min(left, 1.0))
 
 
 def _since(night: Night, record: dict) -> str:
@@ -166,55 +165,38 @@ def _overdue(night: Night, record: dict, mailbox: Mailbox | None = None) -> bool
 
 def _stage(night: Night, record: dict, mailbox: Mailbox, answer: Answer) -> None:
     """Fetch, unseal, verify, then put the candidate where this machine's own would be. Raises RemoteRefused."""
-    from edge_sleep.model import adapter
     from edge_sleep.seal import envelope
     from edge_sleep.thor import bundle, job, verify
+    from edge_sleep.thor.mailbox import RESULT_LIMIT_BYTES
 
     folder = ledger.folder(night.home, record["job"])
-    made = job.Job.of(read_json(folder / "job.json", "job"))
-    received = folder / "received"
+    asked = job.read((folder / bundle.JOB).read_bytes(), job.Job, f"job {record['job']}")
+    received = folder / RECEIVED
     shutil.rmtree(received, ignore_errors=True)
     received.mkdir()
-    sealed, plain = received / "result.sealed", received / "result.zip"
-    mailbox.fetch(record["job"], answer.blob, answer.size_bytes, sealed)
-    signer = envelope.unseal(sealed, plain, mailbox.keys, f"result:{record['job']}", bundle.RESULT_LIMIT_BYTES)
+    sealed, plain, content = received / "result.sealed", received / "result.zip", received / "content"
+    mailbox.fetch(record["job"], answer.blob, answer.size_bytes, RESULT_LIMIT_BYTES, sealed)
+    signer = envelope.unseal(sealed, plain, mailbox.keys, f"result:{record['job']}", RESULT_LIMIT_BYTES)
     if signer.id != answer.worker.id:
         raise RemoteRefused(f"the result of job {record['job']} is sealed by machine {signer.id} and signed by {answer.worker.id}")
-    result = bundle.unpack_result(plain, received / "content")
-    candidate = received / "content" / "candidate"
-    checks = verify.check(result, candidate, made, night.parent_folder, signer)
-    final = night.state / f"{TEMPORARY}candidate"
-    shutil.rmtree(final, ignore_errors=True)
-    with storage_errors(final):
-        final.mkdir()
-        for name in (adapter.WEIGHTS, adapter.CONFIG):
-            shutil.copyfile(candidate / name, final / name)
-    identity = adapter.content_id(final, night.base.sha256)
-    if identity != result.candidate:
-        raise RemoteRefused(f"the candidate of job {record['job']} is {identity}, not {result.candidate} as its result says")
-    plan = read_json(night.state / "plan.json", "plan")
-    manifest.write(final, adapter_id=identity, base=night.base.entry(), parent=night.parent, night=night.id,
-                   created=night.clock.stamp(), effect={},
-                   data={"sha256": sha256_file(night.state / "examples.jsonl"), "experiences": plan["experiences"]})
-    write_json(night.state / "candidate.json", {"id": identity})
-    with storage_errors(final):
-        shutil.rmtree(night.state / "candidate", ignore_errors=True)
-        os.replace(final, night.state / "candidate")
-    record |= {"worker": {"id": signer.id, "name": signer.name}, "attempts": answer.lease, "candidate": identity,
-               "train": result.train, "measured": result.measured, "data": result.data, "verified": list(checks),
-               "returned": night.clock.stamp()}
-    _close(night, record, ledger.RETURNED, f"trained by {signer.name}, {len(checks)} checks passed", "taken", mailbox)
-    for used in (received, folder / "bundle.sealed"):
-        shutil.rmtree(used) if used.is_dir() else used.unlink(missing_ok=True)
+    came = bundle.unpack_result(plain, content)
+    checks = verify.check(came, content, asked, signer.id, night.parent_folder, night.base.place.folder)
+    verify.stage(came, content, night.state)
+    record |= {"worker": {"id": signer.id, "name": signer.name}, "attempts": answer.lease, "candidate": came.candidate,
+               "train": came.train.model_dump(mode="json"), "measured": dict(came.measured),
+               "data": came.data.model_dump(mode="json"), "verified": checks, "returned": night.clock.stamp()}
+    _close(night, record, ledger.RETURNED, f"trained by {signer.name}; {len(checks)} checks held", "taken", mailbox)
+    shutil.rmtree(received)
+    (folder / "bundle.sealed").unlink(missing_ok=True)
 
 
 def _refuse(night: Night, record: dict, mailbox: Mailbox, error: RemoteRefused) -> None:
     """Keep aside what is not to be believed, and take the job back."""
     folder = ledger.folder(night.home, record["job"])
-    refused = folder / "refused"
+    refused = folder / ASIDE
     with storage_errors(refused):
         shutil.rmtree(refused, ignore_errors=True)
-        if (folder / "received").is_dir():
+        if (folder / RECEIVED).is_dir():
             os.replace(folder / "received", refused)
     _close(night, record, ledger.REFUSED, error.message, "cancel", mailbox)
 
@@ -234,7 +216,7 @@ def _say(home: Home, record: dict, mailbox: Mailbox) -> None:
             mailbox.taken(record["job"])
         else:
             mailbox.cancel(record["job"], record["reason"])
-    except (SyncError, EdgeSleepError):
+    except EdgeSleepError:
         return                                     # the next start says it
     record["to_say"] = None
     ledger.write(home, record)

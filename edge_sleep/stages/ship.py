@@ -5,19 +5,18 @@ What is sent lies in jobs/<id>/ before anybody sees it, so whatever is cut, a la
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
-from pathlib import Path
 
 from edge_sleep.checkpoint import manifest
-from edge_sleep.device import memory
+from edge_sleep.device import environment, memory
 from edge_sleep.device.doctor.torch_probes import check_nf4
 from edge_sleep.errors import IntegrityError, Outcome, SyncError
 from edge_sleep.model import shape
 from edge_sleep.stages import choose, result
 from edge_sleep.stages.context import Ended, Night
 from edge_sleep.stages.learn import held_out_examples
-from edge_sleep.system.files import TEMPORARY, read_json, storage_errors, write_json
+from edge_sleep.system.files import TEMPORARY, read_json, storage_errors, write_bytes, write_json
 from edge_sleep.thor import ledger
 from edge_sleep.thor import ship as policy
 from edge_sleep.thor.ship import Cause, Decision, Here, There
@@ -50,7 +49,7 @@ def decide(night: Night, plan: planner.Plan, stopped: Ended | None = None) -> De
     return decision
 
 
-def send(night: Night, decision: Decision) -> Ended | None:
+def send(night: Night, plan: planner.Plan, decision: Decision) -> Ended | None:
     """Seal tonight for the paired machines and put it into the mailbox. Returns what the night ends with; None: it goes on.
 
     Where the mailbox cannot be reached, night.not_shipped says so, and the job waits in the home.
@@ -58,7 +57,7 @@ def send(night: Night, decision: Decision) -> Ended | None:
     if ledger.away(night.home, night.id) is not None:
         return None                                # packed, and the mailbox was not to be reached a moment ago
     with night.recorder.phase("ship") as entry:
-        record = _packed(night, decision)
+        record = _packed(night, plan, decision)
         ended = result.bring_on(night, record)
         entry["outcome"] = "done" if ended is None else ended[0].value
         return ended
@@ -81,7 +80,7 @@ def midway(night: Night, plan: planner.Plan, outcome: Outcome, reason: str) -> E
     if decision.where != "remote":
         told = bool(night.config.thor.mailbox) and night.config.thor.ship != "never"
         return outcome, f"{reason}; not shipped: {'; '.join(decision.against)}" if told else reason
-    ended = send(night, decision)
+    ended = send(night, plan, decision)
     if ended is None and not staged(night):
         return outcome, f"{reason}; {night.not_shipped}"
     return ended
@@ -134,64 +133,57 @@ def _no_backward(night: Night) -> str | None:
     return found["why"]
 
 
-def _packed(night: Night, decision: Decision) -> dict:
+def _packed(night: Night, plan: planner.Plan, decision: Decision) -> dict:
     """The job, sealed in its folder, with its record: from here on it is known to every later start."""
     from edge_sleep.seal import envelope
     from edge_sleep.thor import bundle, job
 
-    if night.candidates > 1:
-        night.candidates = 1                       # what is sent is the configured one
-        plan = read_json(night.state / "plan.json", "plan")
-        night.record["key"] = choose.attempt(night)
-        write_json(night.state / "plan.json", plan | {"candidates": 1, "key": night.record["key"]})
-        shutil.rmtree(night.state / "variants", ignore_errors=True)
-    keys, config = _keys(night), night.config
-    files = _files(night)
-    reached = training_state.latest(night.state)
-    made = job.Job.make(
-        home=keys.own.id, night=night.id,
-        base={"source": night.base.place.source, "sha256": night.base.sha256, "quantisation": night.base.quantisation,
-              "compute_dtype": night.base.compute_dtype},
-        parent=night.parent, settings=job.settings_of(config), fit=_fit(night), training_seconds=None,
-        budget_seconds=config.thor.patience, deadline=(night.clock.now() + timedelta(seconds=config.thor.patience)).isoformat(),
-        resume_step=None if reached is None else int(reached.name.removeprefix("step-")), files=files)
-    folder = ledger.folder(night.home, made.id)
+    _alone(night)
+    keys, config, state = _keys(night), night.config, night.state
+    reached = training_state.latest(state)
+    if config.train.patience and not (state / bundle.HELD_OUT).is_file():
+        training_state.write_examples(state, held_out_examples(night), bundle.HELD_OUT)
+    files = bundle.files_of_a_night(state, night.parent_folder, reached)
+    planned = read_json(state / "plan.json", "plan")
+    # How it had begun here; what begins elsewhere is made to fit there.
+    fit = asdict(plan.fit) if reached is None else read_json(state / "training.json", "training settings")
+    asked = job.make(
+        home=keys.own.id, night=night.id, parent=night.parent, experiences=tuple(planned["experiences"]),
+        base=job.BaseOf(source=night.base.place.source, sha256=night.base.sha256, quantisation=night.base.quantisation,
+                        compute_dtype=night.base.compute_dtype),
+        settings=job.Settings(lora=config.lora, train=config.train, system_prompt=config.companion.system_prompt,
+                              max_tokens=config.data.max_tokens),
+        fit=job.FitOf(**fit), training_seconds=plan.training_seconds, budget_seconds=config.thor.patience,
+        deadline=(night.clock.now() + timedelta(seconds=config.thor.patience)).isoformat(timespec="milliseconds"),
+        resume_step=None if reached is None else int(reached.name.removeprefix("step-")), files=job.listed(files),
+        versions=environment.versions())
+    folder, to = ledger.folder(night.home, asked.id), keys.peers
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / bundle.JOB, job.written(asked))
     plain = folder / f"{TEMPORARY}bundle.zip"
     try:
-        bundle.pack(made, files, plain)
-        to = keys.peers
-        envelope.seal(plain, folder / "bundle.sealed", keys, to, f"job:{made.id}")
+        bundle.pack(asked, files, plain)
+        envelope.seal(plain, folder / "bundle.sealed", keys, to, f"job:{asked.id}")
     finally:
         plain.unlink(missing_ok=True)
-    write_json(folder / "job.json", made.as_json())
-    record = ledger.blank("edge", made.id, ledger.PACKED) | {
-        "night": night.id, "home": keys.own.id, "base": night.base.sha256, "parent": night.parent, "data_sha256": night.data_sha256,
-        "key": read_json(night.state / "plan.json", "plan")["key"], "resumed_from": made.resume_step, "declined": False,
+    record = ledger.blank("edge", asked.id, ledger.PACKED) | {
+        "night": night.id, "home": keys.own.id, "base": night.base.sha256, "parent": night.parent,
+        "data_sha256": planned["data_sha256"], "key": planned["key"], "resumed_from": asked.resume_step, "declined": False,
         "overdue": False, "reasons": [f"{line.name} {line.value}: {line.reason}" for line in decision.reasons],
         "reason": str(decision), "workers": [one.id for one in to], "bytes": (folder / "bundle.sealed").stat().st_size,
         "packed": night.clock.stamp()}
     ledger.write(night.home, record)
-    night.events("packed", job=made.id, bytes=record["bytes"], resumed_from=made.resume_step)
+    night.events("packed", job=asked.id, bytes=record["bytes"], resumed_from=asked.resume_step)
     return record
 
 
-def _files(night: Night) -> dict[str, Path]:
-    """What of the night's state travels, by its name in the bundle."""
-    state = night.state
-    if night.config.train.patience and not (state / "held_out.jsonl").is_file():
-        training_state.write_examples(state, held_out_examples(night), "held_out.jsonl")
-    files = {"examples.jsonl": state / "examples.jsonl", "held_out.jsonl": state / "held_out.jsonl"}
-    if night.parent_folder is not None:
-        files |= {f"parent/{name}": night.parent_folder / name for name in ("adapter_model.safetensors", "adapter_config.json")}
-    if (reached := training_state.latest(state)) is not None:
-        files |= {f"state/{name}": reached / name for name in ("progress.json", "tensors.safetensors")}
-    return {name: file for name, file in files.items() if file.is_file()}
-
-
-def _fit(night: Night) -> dict | None:
-    """How training had begun here; what begins elsewhere is made to fit there."""
-    if training_state.latest(night.state) is None:
-        return None
-    return read_json(night.state / "training.json", "training settings")
+def _alone(night: Night) -> None:
+    """Of several candidates the configured one is sent; the night is planned as one of it."""
+    if night.candidates == 1:
+        return
+    night.candidates = 1
+    night.record["key"] = choose.attempt(night)
+    planned = read_json(night.state / "plan.json", "plan")
+    write_json(night.state / "plan.json", planned | {"candidates": 1, "key": night.record["key"]})
+    shutil.rmtree(night.state / "variants", ignore_errors=True)

@@ -16,8 +16,8 @@ RECORD = "record.json"
 PACKED, SENT, RETURNED, REFUSED, CANCELLED = "packed", "sent", "returned", "refused", "cancelled"      # at the edge
 WORKING, DELIVERED, LOST, DECLINED, GIVEN_BACK = "working", "delivered", "lost", "declined", "given back"      # at a worker
 AWAY = (PACKED, SENT)
-SHARED = ("job", "night", "home", "base", "parent", "data_sha256", "resumed_from", "worker", "attempts", "candidate", "train", "data",
-          "measured")
+SHARED = ("job", "night", "home", "base", "parent", "data_sha256", "resumed_from", "worker", "attempts", "candidate", "train",
+          "data", "measured")
 
 
 def blank(role: str, job: str, state: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The mailbox: jobs/<job id>/ on a remote, which anybody may have written to. What is not signed by whom it should be, is not there.
+"""The mailbox: jobs/<job id>/ on a remote that anybody may have written to. What is not signed by whom it should be is not there.
 
     bundle-<sha256>.sealed, open.json        by the edge: the sealed job, and for whom it is
     lease-0001.json, beat-0001.json          by a worker: it has the job, it is alive; the highest number counts
@@ -6,8 +6,8 @@
     result-<sha256>.sealed, result.json      by a worker, once: nobody can publish a name that is taken
     cancel.json, taken.json                  by the edge: no longer wanted; arrived
 
-Every document is signed for its place and its job. Who can write to the remote can still delete, or keep others from working: that
-costs a night elsewhere, and nothing else.
+Every document is signed for its place and its job. Who can write to the remote can still delete, or keep others from working:
+that costs a night elsewhere, and nothing else.
 """
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_sleep.errors import RemoteRefused
+from edge_sleep.config import Config
+from edge_sleep.errors import RemoteRefused, SyncError
+from edge_sleep.remote.choose import open_remote
 from edge_sleep.remote.protocol import Missing, Remote, Taken
 from edge_sleep.seal import envelope
 from edge_sleep.seal.keys import Keys, presented
 from edge_sleep.seal.machine import Machine, machine
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import sha256_file
+from edge_sleep.system.home import Home
 from edge_sleep.thor.lease import Seen
 
 ROOT = "jobs"
 LIMIT_BYTES = 64 * 1024                            # of a document
+BUNDLE_LIMIT_BYTES, RESULT_LIMIT_BYTES = 6 << 30, 2 << 30
 _JOB = re.compile(r"[0-9a-f]{32}")
 _SEALED = re.compile(r"(bundle|result)-[0-9a-f]{64}\.sealed")
 _LEASE = re.compile(r"lease-(\d{4})\.json")
@@ -84,6 +88,15 @@ class Mailbox:
 
     def __init__(self, remote: Remote, keys: Keys, clock: Clock):
         self.remote, self.keys, self.clock = remote, keys, clock
+
+    @classmethod
+    def open(cls, home: Home, config: Config, clock: Clock) -> Mailbox:
+        """The mailbox that is configured, with this home's keys. Raises ConfigError, SyncError where it cannot be used."""
+        if not config.thor.mailbox:
+            raise SyncError("no mailbox is configured", "`--set thor.mailbox=folder:/PATH`, or in the home's edge-sleep.yaml")
+        remote = open_remote(config.thor.mailbox, keys=home.keys, clock=clock, timeout=config.sync.timeout,
+                             bandwidth_bytes=config.sync.bandwidth_bytes)
+        return cls(remote, Keys.open(home.keys, clock=clock), clock)
 
     # What the edge does.
 
@@ -192,8 +205,10 @@ class Mailbox:
             return found is not None and found[1].id == self.keys.own.id and found[0].get("result") == blob
         return True
 
-    def fetch(self, job: str, blob: str, size_bytes: int, target: Path) -> None:
-        """A sealed file, of the size that was signed. Raises RemoteRefused where it has another, SyncError where it is not there."""
+    def fetch(self, job: str, blob: str, size_bytes: int, limit_bytes: int, target: Path) -> None:
+        """A sealed file, of the size that was signed. Raises RemoteRefused where it has another or is too large."""
+        if size_bytes > limit_bytes:
+            raise RemoteRefused(f"{blob} of job {job} has {size_bytes} bytes, at most {limit_bytes} are fetched")
         there = self.remote.stat(_name(job, blob))
         if there is not None and there.size_bytes != size_bytes:
             raise RemoteRefused(f"{blob} of job {job} has {there.size_bytes} bytes, {size_bytes} were signed")

@@ -23,7 +23,7 @@ class Cause(str, Enum):
 
 @dataclass(frozen=True)
 class Here:
-    """What this machine can do of tonight's training; bytes, seconds, degrees Celsius. None: nobody knows, which speaks for nothing."""
+    """What this machine can do of tonight's training; bytes, seconds, Celsius. None: nobody knows, which speaks for nothing."""
 
     fits: bool                                     # the plan has a place for it
     peak_bytes: int = 0                            # at the least that a step can take
@@ -102,7 +102,8 @@ def _causes(here: Here, there: There) -> Iterator[tuple[Cause, bool, str]]:
         if beyond and here.total_bytes is not None:
             yield Cause.MODEL, True, (f"the model and its adapter alone take {_mib(here.standing_bytes)}, this machine has "
                                       f"{_mib(here.total_bytes)}")
-        yield Cause.MEMORY, not beyond, f"one example at a time needs {_mib(here.peak_bytes)}, {_mib(here.allowed_bytes)} are there"
+        yield Cause.MEMORY, not beyond, (f"one example at a time needs {_mib(here.peak_bytes)}, {_mib(here.allowed_bytes)} are "
+                                         "there")
     else:
         yield Cause.MEMORY, False, f"{_mib(here.peak_bytes)} of {_mib(here.allowed_bytes)}"
         yield _time(here)
