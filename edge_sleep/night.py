@@ -102,6 +102,7 @@ def _stages(night: Night, neighbours: Neighbours) -> dict:
             night.parent = record["parent"] = choose.whole_incumbent(night)
             enough = choose.select(night, buffer)
         if enough is not None:
+            result.let_go(night)
             return ends.end(night, Outcome.NOTHING_TO_DO, enough)
         if not night.request.dry_run:
             if (why := interrupted(night)) is not None:        # a conversation may be talking with one of them

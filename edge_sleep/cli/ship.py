@@ -43,6 +43,7 @@ def command(
     place = common.open_home()
     given = context.transcripts(place, sessions, more)
     config = context.configure(place, common, model=model)
+    can_ship(place, config)
     from edge_sleep import night
     from edge_sleep.cli.progress import NightProgress
     from edge_sleep.evaluate import report
@@ -51,6 +52,14 @@ def command(
         record = night.run(place, config, asked, listener=progress)
     output.answer(record, report.as_text(record), as_json)
     raise typer.Exit(int(record["exit_code"]))
+
+
+def can_ship(home: Home, config: Config) -> None:
+    """Raises UsageError where nothing could be shipped, whatever the night is."""
+    if config.thor.ship == "never":
+        raise UsageError("thor.ship is never", "`--set thor.ship=needed`")
+    if not _mailbox(home, config).keys.peers:
+        raise UsageError("no machine is paired with this one", "`edge-sleep thor pair`")
 
 
 def standing(home: Home, config: Config) -> list[dict[str, Any]]:

@@ -26,18 +26,25 @@ def come_back(night: Night) -> Ended | None:
 
     Raises RemoteRefused where what came is not to be believed: it is kept aside, the job taken back, and the night is unfinished.
     """
+    let_go(night)
     record = ledger.away(night.home, night.id)
     if record is None:
-        _say_what_is_left(night)
         return None
     with night.recorder.phase("remote") as entry:
-        if record["key"] != read_json(night.state / "plan.json", "plan")["key"]:
-            _close(night, record, ledger.CANCELLED, "base, incumbent or settings changed since it was packed", "cancel")
-            _say_what_is_left(night)
-            return None
         ended = bring_on(night, record)
         entry["outcome"] = "done" if ended is None else ended[0].value
         return ended
+
+
+def let_go(night: Night) -> None:
+    """Take back what no night waits for any more, and say what could not be said when jobs ended."""
+    if night.request.dry_run:
+        return
+    for record in [one for one in ledger.records(night.home, "edge") if one["state"] in ledger.AWAY]:
+        planned = night.home.night(record["night"]) / "state" / "plan.json"
+        if not planned.is_file() or read_json(planned, "plan")["key"] != record["key"]:
+            _close(night, record, ledger.CANCELLED, "base, incumbent, words or settings changed since it was packed", "cancel")
+    _say_what_is_left(night)
 
 
 def tell(night: Night) -> None:
@@ -84,7 +91,6 @@ def bring_on(night: Night, record: dict) -> Ended | None:
         if _overdue(night, record):
             return None
         return Outcome.SHIPPED, f"{_since(night, record)}; the mailbox cannot be reached: {error.message}"
-    _say_what_is_left(night, mailbox)
     return _wait(night, record, mailbox)
 
 
@@ -222,13 +228,12 @@ def _say(home: Home, record: dict, mailbox: Mailbox) -> None:
     ledger.write(home, record)
 
 
-def _say_what_is_left(night: Night, mailbox: Mailbox | None = None) -> None:
-    """What could not be said when jobs ended."""
+def _say_what_is_left(night: Night) -> None:
     left = [one for one in ledger.records(night.home, "edge") if one["to_say"] is not None]
     if not left or not night.config.thor.mailbox:
         return
     try:
-        mailbox = mailbox or open_mailbox(night)
+        mailbox = open_mailbox(night)
     except (SyncError, UsageError):
         return
     for record in left:

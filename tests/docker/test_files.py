@@ -94,6 +94,18 @@ def test_hardening(name: str) -> None:
             assert volume["read_only"] is True and volume["bind"] == {"create_host_path": False}, volume["target"]
 
 
+def test_the_worker_is_hardened_alike_and_asks_nothing_of_those_who_have_none() -> None:
+    edge, worker = COMPOSE["services"]["edge"], COMPOSE["services"]["worker"]
+    other = {"image", "build", "volumes", "command", "profiles", "healthcheck"}
+    assert {key: value for key, value in worker.items() if key not in other} == {key: value for key, value in edge.items() if key not in other}
+    assert worker["profiles"] == ["worker"] and worker["healthcheck"] == {"disable": True}      # the image's asks for a watcher
+    # Compose fills in every service, started or not: none of these may be required.
+    assert ":?" not in str({key: worker[key] for key in ("image", "volumes", "command")})
+    written = [volume for volume in worker["volumes"] if isinstance(volume, str) or not volume.get("read_only")]
+    assert [volume if isinstance(volume, str) else volume["target"] for volume in written] == ["worker:/home/edge-sleep", "/mailbox"]
+    parse([word.replace("${BASES:-[seedling]}", "[seedling]") for word in worker["command"]])
+
+
 def test_the_gpu_and_the_boards_files_are_the_jetsons_alone() -> None:
     edge, cpu = COMPOSE["services"]["edge"], COMPOSE["services"]["cpu"]
     assert edge["runtime"] == "nvidia" and "runtime" not in cpu and cpu["profiles"] == ["cpu"] and "profiles" not in edge
@@ -115,7 +127,7 @@ def test_every_argument_of_a_jetpack_is_one_of_the_dockerfile(name: str) -> None
     arguments = COMPOSE["services"]["edge"]["build"]["args"]
     assert set(arguments) <= known and set(arguments) == set(given) - {"SESSIONS", "DATA", "TZ"}
     asked = set(re.findall(r"\$\{([A-Z]+)", str(COMPOSE)))
-    assert asked == {"SESSIONS", "DATA", "TZ"} <= set(given)
+    assert asked - {"MAILBOX", "MODELS", "BASES"} == {"SESSIONS", "DATA", "TZ"} <= set(given)
 
 
 def test_the_dockerfiles_defaults_are_jetpack_6() -> None:
