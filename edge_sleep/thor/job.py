@@ -164,7 +164,7 @@ def written(document: Job | Result) -> bytes:
 
 
 def read(content: bytes, kind: type[Document], what: str) -> Document:
-    """The job or result in `content`. Raises RemoteRefused naming the field that is not as the schema wants it, or a newer one."""
+    """The job or result in `content`. Raises RemoteRefused naming the field that does not follow the schema, or a newer schema."""
     found = foreign.document(content, what, limit_bytes=LIMIT_BYTES)
     if not isinstance(found, dict) or type(number := found.get("schema")) is not int:
         raise RemoteRefused(f"{what} does not say which schema it follows")
