@@ -105,8 +105,8 @@ class Night:
         self.check({**contents, "adapters/manifest.json": document, "beat.json": b"1"}, inbox)
 
     def check(self, contents: dict[str, bytes], inbox: Path) -> None:
-        stored = {path.removeprefix("/Apps/edge sleep/"): item.content for path, item in self.server.files.items()}
-        assert stored.keys() == {name.lower() for name in contents}, f"schedule {self.seed}"
+        stored = {path.removeprefix("/apps/edge sleep/"): item.content for path, item in self.server.files.items()}
+        assert stored.keys() == contents.keys(), f"schedule {self.seed}"
         assert stored == contents, f"schedule {self.seed}"
         written = Counter(path.removeprefix("/apps/edge sleep/") for path, _ in self.server.log)
         mended = Counter(path.removeprefix("/apps/edge sleep/") for path in self.server.damaged)
