@@ -5,8 +5,7 @@ The list here is written first and then shown, so that a cut between the two is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_sleep.errors import IntegrityError, RemoteRefused
@@ -19,7 +18,7 @@ from edge_sleep.system.files import canonical_json, read_json, write_json
 from edge_sleep.system.home import Home
 
 FORMAT = 1
-LIMIT_BYTES = 8 << 20
+LIMIT_BYTES = envelope.DOCUMENT_LIMIT
 _MOST_PARCELS = 20_000
 
 
@@ -29,12 +28,13 @@ def sha256(content: bytes) -> str:
 
 @dataclass(frozen=True)
 class Published:
-    """One parcel on the remote. kind, id: of what it holds, known to who made it or opened its sheet; None in a list just read."""
+    """One parcel on the remote. kind, id, parent: of what it holds, known to who made it; None in a list just read."""
 
     sheet: Blob
     files: tuple[Blob, ...]
     kind: str | None = None
     id: str | None = None
+    parent: str | None = None
     sent: str | None = None
     to: tuple[str, ...] = ()
 
@@ -42,26 +42,29 @@ class Published:
     def blobs(self) -> tuple[Blob, ...]:
         return (*self.files, self.sheet)
 
-    def public(self) -> dict:
-        """What anybody who has the folder may see: names made of hashes, and sizes."""
-        return {"sheet": self.sheet.as_json(), "files": [blob.as_json() for blob in self.files]}
+    def public(self) -> list:
+        """What anybody who has the folder may see: hashes of sealed bytes, and sizes; the sheet's last."""
+        return [[blob.sha256, blob.size_bytes] for blob in self.blobs]
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """serial: of the list as it should be; shown: of the one that is known to be on the remote. left_over: names of blobs of this
-    machine's that no list names any more, for a prune."""
+    """serial: of the list as it should be; shown: of the one that is known to be on the remote, signed with `key`. left_over: names
+    of blobs of this machine's that no list names any more, for a prune."""
 
     serial: int = 0
     shown: int = 0
+    key: str = ""
     parcels: tuple[Published, ...] = ()
-    left_over: tuple[str, ...] = field(default=())
+    left_over: tuple[str, ...] = ()
 
     def has(self, kind: str, identity: str) -> bool:
         return any((parcel.kind, parcel.id) == (kind, identity) for parcel in self.parcels)
 
-    def of(self, kind: str) -> Iterator[Published]:
-        return (parcel for parcel in self.parcels if parcel.kind == kind)
+    @property
+    def parents(self) -> dict[str, str | None]:
+        """Of each adapter on the list."""
+        return {str(parcel.id): parcel.parent for parcel in self.parcels if parcel.kind == sheet.ADAPTER}
 
     def with_parcel(self, parcel: Published) -> Ledger:
         """The next list: the parcel at its end, in the place of one of the same content; of marks there is one."""
@@ -81,8 +84,8 @@ def read(home: Home) -> Ledger:
     file = home.outbox / "published.json"
     try:
         found = read_json(file, "list of what was published")
-        return Ledger(found["serial"], found["shown"], tuple(
-            Published(sheet.blob(of["sheet"]), tuple(map(sheet.blob, of["files"])), of["kind"], of["id"], of["sent"], tuple(of["to"]))
+        return Ledger(found["serial"], found["shown"], found["key"], tuple(
+            replace(_published(of["blobs"]), kind=of["kind"], id=of["id"], parent=of["parent"], sent=of["sent"], to=tuple(of["to"]))
             for of in found["parcels"]), tuple(found["left_over"]))
     except FileNotFoundError:
         return Ledger()
@@ -93,10 +96,19 @@ def read(home: Home) -> Ledger:
 
 def write(home: Home, ledger: Ledger) -> Ledger:
     write_json(home.outbox / "published.json", {
-        "format": FORMAT, "serial": ledger.serial, "shown": ledger.shown, "left_over": list(ledger.left_over), "parcels": [
-            parcel.public() | {"kind": parcel.kind, "id": parcel.id, "sent": parcel.sent, "to": list(parcel.to)}
-            for parcel in ledger.parcels]})
+        "format": FORMAT, "serial": ledger.serial, "shown": ledger.shown, "key": ledger.key, "left_over": list(ledger.left_over),
+        "parcels": [{"kind": parcel.kind, "id": parcel.id, "parent": parcel.parent, "sent": parcel.sent, "to": list(parcel.to), "blobs": parcel.public()}
+                    for parcel in ledger.parcels]})
     return ledger
+
+
+def _published(found: Any) -> Published:
+    """A parcel as `Published.public` writes it. Raises RemoteRefused."""
+    if not isinstance(found, list) or not 1 <= len(found) <= sheet.MOST_FILES + 1 or not all(
+            isinstance(of, list) and len(of) == 2 and isinstance(of[0], str) for of in found):
+        raise RemoteRefused("a list names a parcel in a way that edge_sleep does not")
+    *files, last = (sheet.blob({"name": f"blobs/{of[0]}", "bytes": of[1]}) for of in found)
+    return Published(last, tuple(files))
 
 
 def place(machine: str) -> str:
@@ -109,7 +121,7 @@ def show(home: Home, ledger: Ledger, remote: Remote, keys: Keys) -> Ledger:
     document = {"format": FORMAT, "machine": keys.own.id, "serial": ledger.serial,
                 "parcels": [parcel.public() for parcel in ledger.parcels]}
     remote.publish(place(keys.own.id), envelope.sign(document, keys, _purpose(keys.own.id)), replace=True)
-    return write(home, replace(ledger, shown=ledger.serial))
+    return write(home, replace(ledger, shown=ledger.serial, key=keys.own.sign_key))
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,7 @@ def listed(remote: Remote, machine: str, keys: Keys) -> Listed | None:
         content = remote.read(place(machine), LIMIT_BYTES)
     except Missing:
         return None
-    document, signer = envelope.opened(content, keys, _purpose(machine))
+    document, signer = envelope.opened(content, keys, _purpose(machine), archived=True)
     if signer.id != machine:
         raise RemoteRefused(f"the list of machine {machine} is signed by {signer.name} ({signer.id})")
     return _parsed(document, machine)
@@ -142,13 +154,8 @@ def _parsed(document: Any, machine: str) -> Listed:
             or document["format"] != FORMAT or document["machine"] != machine or type(document["serial"]) is not int \
             or document["serial"] < 0 or not isinstance(document["parcels"], list) or len(document["parcels"]) > _MOST_PARCELS:
         raise RemoteRefused(f"the list of machine {machine} is not one that edge_sleep writes")
-    parcels = []
-    for found in document["parcels"]:
-        if not isinstance(found, dict) or set(found) != {"sheet", "files"} or not isinstance(found["files"], list) \
-                or len(found["files"]) > sheet.MOST_FILES:
-            raise RemoteRefused(f"the list of machine {machine} names a parcel in a way that edge_sleep does not")
-        parcels.append(Published(sheet.blob(found["sheet"]), tuple(map(sheet.blob, found["files"]))))
-    return Listed(machine, document["serial"], sha256(canonical_json(document)), tuple(parcels))
+    parcels = tuple(map(_published, document["parcels"]))
+    return Listed(machine, document["serial"], sha256(canonical_json(document)), parcels)
 
 
 def _purpose(machine: str) -> str:

@@ -28,11 +28,12 @@ _SEALED = "sealed"
 
 @dataclass(frozen=True)
 class Sealed:
-    """A parcel's blobs: its files' and its sheet's. to: the machines that can open them."""
+    """A parcel's blobs: its files' and its sheet's. to: the machines that can open them; parent: of an adapter."""
 
     files: dict[str, Blob]
     sheet: Blob
     to: tuple[str, ...]
+    parent: str | None = None
 
     @property
     def blobs(self) -> list[Blob]:
@@ -79,12 +80,14 @@ def waiting(home: Home) -> list[Waiting]:
 
 
 def _sealed(found: Any) -> Sealed | None:
-    return None if found is None else Sealed(sheet.blobs(found["files"]), sheet.blob(found["sheet"]), tuple(found["to"]))
+    return None if found is None else Sealed(sheet.blobs(found["files"]), sheet.blob(found["sheet"]), tuple(found["to"]),
+                                                 found["parent"])
 
 
 def _write(entry: Waiting) -> None:
     sealed = entry.sealed and {"files": {name: blob.as_json() for name, blob in entry.sealed.files.items()},
-                               "sheet": entry.sealed.sheet.as_json(), "to": list(entry.sealed.to)}
+                               "sheet": entry.sealed.sheet.as_json(), "to": list(entry.sealed.to),
+                               "parent": entry.sealed.parent}
     write_json(entry.file, {"format": FORMAT, "kind": entry.kind, "id": entry.id, "queued": entry.queued, "where": entry.where,
                             "marks": entry.marks, "sealed": sealed})
 
