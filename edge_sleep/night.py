@@ -1,6 +1,6 @@
 """One night, every stage in order, on one page.
 
-ingest -> select -> plan -> train -> judge -> gate -> promote or keep -> export. What a power cut interrupts, the
+ingest -> select -> plan -> train -> judge -> gate -> promote or keep -> export -> queue for sync. What a power cut interrupts, the
 next start finishes: state/ holds the plan and the training state, verdict.json a judged candidate.
 """
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edge_sleep.device.neighbours.lease import Neighbours
 from edge_sleep.device.power.lease import Power
 from edge_sleep.errors import EdgeSleepError, Outcome, Preempted, StorageError, TooHot
 from edge_sleep.model import base as base_model
-from edge_sleep.stages import choose, ends, export, learn, pacing, settle
+from edge_sleep.stages import choose, ends, export, learn, pacing, send, settle
 from edge_sleep.stages.context import Night, Request, interrupted
 from edge_sleep.stages.learn import ahead as plan
 from edge_sleep.system import state
@@ -137,4 +137,7 @@ def _stages(night: Night, neighbours: Neighbours) -> dict:
             entry["outcome"] = Outcome.PREEMPTED.value if why else "done"
         if why:                                # what is promoted stays so; the next start makes what is missing
             return ends.end(night, Outcome.PREEMPTED, f"{why}; the candidate is promoted, its exports are made next time")
+    if outcome is Outcome.PROMOTED and send.wanted(night):
+        with phase("sync") as entry:
+            entry["outcome"] = send.send(night)
     return ends.end(night, outcome, reason)

@@ -216,6 +216,11 @@ def offered(home: Home, prefix: str) -> str:
     return ids.pop()
 
 
+def known(home: Home, prefix: str) -> bool:
+    """Whether an adapter of another machine that begins so was heard of in an earlier pull."""
+    return any(found.startswith(prefix) for found in catalogue(home))
+
+
 def catalogue(home: Home) -> Mapping[str, dict]:
     """Adapters of other machines that this home has heard of: {id: {"machine", "parent", "here", "received"}}."""
     found: dict[str, dict] = {}

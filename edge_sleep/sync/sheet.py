@@ -4,6 +4,7 @@ Of a night only numbers, names and hashes travel: a text with a space in it is n
 """
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any
 
 from edge_sleep.errors import RemoteRefused
 from edge_sleep.system import foreign
-from edge_sleep.system.files import canonical_json
 
 FORMAT = 1
 LIMIT_BYTES = 8 << 20
@@ -88,9 +88,11 @@ class Sheet:
     marks: Mapping[str, Any] | None = None
 
     def content(self) -> bytes:
-        return canonical_json({
+        """In the order of its parts, so that a manifest arrives as the bytes that it was."""
+        return json.dumps({
             "format": FORMAT, "kind": self.kind, "id": self.id, "machine": self.machine, "manifest": self.manifest,
-            "files": {name: blob.as_json() for name, blob in self.files.items()}, "record": self.record, "marks": self.marks})
+            "files": {name: blob.as_json() for name, blob in self.files.items()}, "record": self.record, "marks": self.marks},
+            ensure_ascii=False, separators=(",", ":")).encode()
 
     @property
     def parent(self) -> str | None:
