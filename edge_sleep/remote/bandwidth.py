@@ -13,9 +13,9 @@ class Bandwidth:
         self.bytes_per_second, self._clock = bytes_per_second, clock
         self._free_at = 0.0
 
-    def block_bytes(self, most: int = _BLOCK_BYTES) -> int:
-        """How much to move between two calls of `spent`: a second's worth, so that no connection stays silent for longer."""
-        return most if self.bytes_per_second is None else max(1, min(most, self.bytes_per_second))
+    def block_bytes(self, most: int = _BLOCK_BYTES, seconds: float = 1.0) -> int:
+        """How much to move between two calls of `spent`: so many seconds' worth, so that no connection is silent for longer."""
+        return most if self.bytes_per_second is None else max(1, min(most, int(self.bytes_per_second * seconds)))
 
     def spent(self, moved_bytes: int) -> None:
         """Sleep until so many bytes were within the cap."""

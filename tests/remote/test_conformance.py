@@ -7,15 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_sleep.errors import SyncError
-from edge_sleep.remote.folder import FolderRemote
 from edge_sleep.remote.protocol import Missing, Remote, Taken
-from edge_sleep.system.clock import ManualClock
-
-
-@pytest.fixture(params=["folder"])
-def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Remote:
-    (tmp_path / "remote").mkdir()
-    return FolderRemote(tmp_path / "remote", clock=ManualClock())
 
 
 def sent(remote: Remote, tmp_path: Path, name: str, content: bytes) -> Path:
