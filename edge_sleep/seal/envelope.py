@@ -54,8 +54,7 @@ def seal(source: Path, target: Path, keys: Keys, to: Sequence[Machine], purpose:
     """
     nacl = sodium()
     if not to or len(to) > _MOST_READERS:
-        raise UsageError(f"nothing is sealed for {len(to)} machines", f"name 1 to {_MOST_READERS}; `edge-sleep thor pair` adds one"
-                         )
+        raise UsageError(f"nothing is sealed for {len(to)} machines", f"name 1 to {_MOST_READERS}; `edge-sleep thor pair` adds")
     key = nacl.crypto_secretstream_xchacha20poly1305_keygen()
     state = nacl.crypto_secretstream_xchacha20poly1305_state()
     stream = nacl.crypto_secretstream_xchacha20poly1305_init_push(state, key)
@@ -72,7 +71,7 @@ def seal(source: Path, target: Path, keys: Keys, to: Sequence[Machine], purpose:
             out.write(content)
 
         put(_FILE + b"%d\n" % FORMAT + len(header).to_bytes(4, "big") + header)
-        left, bound = size, header
+        left, bound = size, header      # the header is bound to the first chunk
         while True:
             block = plain.read(min(CHUNK, left))
             left -= len(block)
@@ -80,7 +79,7 @@ def seal(source: Path, target: Path, keys: Keys, to: Sequence[Machine], purpose:
                 raise UsageError(f"{source} changed while it was sealed", "seal it again")
             tag = nacl.crypto_secretstream_xchacha20poly1305_TAG_FINAL if not left else 0
             put(nacl.crypto_secretstream_xchacha20poly1305_push(state, block, bound, tag))
-            bound = None
+            bound = b""
             if not left:
                 break
         put(keys.sign(_signed(_FILE, purpose, digest.digest())))
@@ -235,7 +234,7 @@ def _decrypt(stream: BinaryIO, out: BinaryIO, raw: bytes, header: dict[str, Any]
                 raise RemoteRefused(f"{what}: what is sealed in it does not hold", _REFUSED) from None
             raise
         left -= len(plain)
-        final, bound = tag == nacl.crypto_secretstream_xchacha20poly1305_TAG_FINAL, None
+        final, bound = tag == nacl.crypto_secretstream_xchacha20poly1305_TAG_FINAL, b""
         if final != (left == 0):
             raise RemoteRefused(f"{what}: what is sealed in it {'ends early' if final else 'has no end'}", _REFUSED)
         out.write(plain)

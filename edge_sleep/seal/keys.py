@@ -91,7 +91,7 @@ class Keys:
         with private.locked(self.folder / LOCK):
             known = {other.id: other for other in self.peers}
             if machine_id not in known:
-                raise UsageError(f"machine {machine_id} is not paired with this one", "look at its id with `edge-sleep thor pair`")
+                raise UsageError(f"machine {machine_id} is not paired with this one", "`edge-sleep thor pair` adds one")
             del known[machine_id]
             self._write_peers(known)
 

@@ -95,8 +95,8 @@ def code(typed: str) -> str:
 class Exchange:
     """One pairing through a remote, seen from one of its two sides.
 
-    A: publish(invitation_name, invitation()), wait for answer_name, `accept_answer`, `keys.add`. B: read invitation_name, `answer`,
-    publish(answer_name, that), and only once it is published `keys.add`. Both publish without replace.
+    A: publish(invitation_name, invitation()), wait for answer_name, `accept_answer`, `keys.add`. B: read invitation_name,
+    `answer`, publish(answer_name, that), and only once it is published `keys.add`. Both publish without replace.
     """
 
     keys: Keys

@@ -22,7 +22,7 @@ class _Not(ValueError):
 
 
 def document(content: bytes, what: str, *, limit_bytes: int, deepest: int = DEEPEST) -> Any:
-    """The JSON in `content`. Raises RemoteRefused naming `what`: too large, too deep, no JSON, a key twice, a number too large."""
+    """The JSON in `content`. Raises RemoteRefused naming `what`: too large, too deep, no JSON, a key twice, a huge number."""
     if len(content) > limit_bytes:
         raise RemoteRefused(f"{what} is too large: {len(content)} bytes, at most {limit_bytes} are read")
     if (depth := _depth(content)) > deepest:

@@ -1,0 +1,309 @@
+"""Whether to train what was sent, and whether to believe what came back: each check has a name, each refusal says which.
+
+Signatures and hashes say from whom something is; a paired machine may still be wrong, or in other hands. So nothing reaches
+the trainer or the gate that is not exactly what a machine of this kind would have made: the settings that were asked, the
+tensors of that base and rank, numbers that are finite, a manifest as this machine would have written it.
+"""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_sleep.checkpoint import manifest
+from edge_sleep.config import Lora
+from edge_sleep.data.experience import Example
+from edge_sleep.errors import EdgeSleepError, RemoteRefused
+from edge_sleep.model import adapter
+from edge_sleep.system import foreign
+from edge_sleep.system.files import TEMPORARY, storage_errors, write_json
+from edge_sleep.thor import bundle, weights
+from edge_sleep.thor.job import Count, Job, Number, Result, Sha256
+from edge_sleep.thor.weights import Form
+
+MOST_EXAMPLES = 200_000
+_LINE_LIMIT = 1 << 20
+_REFUSED = "it is not used; ask the machine it came from for a new one"
+_MOST = {"lora.rank": 1024, "lora.alpha": 1 << 16, "train.epochs": 1000, "train.micro_batch": 4096,
+         "train.grad_accum_steps": 4096}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Message(_Strict):
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[str, Field(max_length=_LINE_LIMIT)]
+
+
+class _Example(_Strict):
+    """data.experience.Example, as `train.state.write_examples` has it."""
+
+    messages: Annotated[list[_Message], Field(min_length=2, max_length=2000)]
+    weight: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+    origin: Literal["new", "earlier", "replay"]
+    source: Annotated[str, Field(max_length=1000)]
+    teaches_end: bool
+    epoch: Annotated[int, Field(ge=0, lt=100_000)] | None
+    move: Annotated[str, Field(max_length=200)] | None
+
+
+class _Progress(_Strict):
+    """train.state.Progress, with the hash of the tensors beside it."""
+
+    step: Count
+    epoch: Count
+    batch: Count
+    tokens: Count
+    supervised_tokens: Count
+    micro_batch: Annotated[int, Field(ge=1, le=1 << 16)]
+    scale: Annotated[float, Field(gt=0, le=2.0**40, allow_inf_nan=False)]
+    good_steps: Count
+    cooling: Count | None
+    cooling_for: Annotated[str, Field(max_length=400)] | None
+    held_out: list[Number]
+    seconds: Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)]
+    losses: list[Number]
+    sha256: Sha256
+
+
+# --- the worker: what was sent ------------------------------------------------------------------------
+
+
+def check_job(asked: Job, folder: Path, base_folder: Path) -> None:
+    """All of an unpacked job, before it is trained on `base_folder` (whose sha256 the caller compared). Raises RemoteRefused."""
+    check_settings(asked)
+    check_examples(folder / bundle.EXAMPLES, asked.settings.train.epochs)
+    if (folder / bundle.HELD_OUT).is_file():
+        check_examples(folder / bundle.HELD_OUT, asked.settings.train.epochs)
+    wanted_config, wanted = fresh(base_folder, asked.settings.lora)
+    if asked.parent is not None:
+        found = check_adapter(folder / "parent", asked, wanted_config, wanted, "the adapter to go on from")
+        _right_id(folder / "parent", asked.base.sha256, asked.parent, "the adapter to go on from")
+        wanted = found
+    if asked.resume_step is not None:
+        check_state(folder / "state", asked, wanted)
+
+
+def check_settings(asked: Job) -> None:
+    """Raises RemoteRefused naming a setting beyond what any night needs: it would take the machine, not train an adapter."""
+    settings = asked.settings
+    found = {f"{section}.{key}": value for section in ("lora", "train") for key, value in getattr(settings, section)}
+    for key, most in _MOST.items():
+        if found[key] > most:
+            raise RemoteRefused(f"the job asks for {key} {found[key]}, at most {most} is done for others", "ask for less")
+
+
+def check_examples(file: Path, epochs: int) -> list[Example]:
+    """The examples in `file`. Raises RemoteRefused naming the first line that is none: form, roles, weight, epoch, no answer."""
+    content = file.read_bytes()
+    lines = content.split(b"\n")
+    if lines.pop() or len(lines) > MOST_EXAMPLES:
+        raise RemoteRefused(f"{file.name} is cut short, or has more than {MOST_EXAMPLES} examples", _REFUSED)
+    return [_example(line, f"{file.name}, line {number}", epochs) for number, line in enumerate(lines, 1)]
+
+
+def _example(line: bytes, what: str, epochs: int) -> Example:
+    document = foreign.document(line, what, limit_bytes=_LINE_LIMIT, deepest=4)
+    try:
+        found = _Example.model_validate(document)
+    except ValidationError as error:
+        raise RemoteRefused(f"{what} is no example: {_first(error)}", _REFUSED) from None
+    roles = [message.role for message in found.messages]
+    if roles[-1] != "assistant" or "user" not in roles or "system" in roles[1:]:
+        raise RemoteRefused(f"{what} is no example: it must begin with a prompt and end with the companion's words", _REFUSED)
+    if not found.messages[-1].content.strip():
+        raise RemoteRefused(f"{what} is no example: there is no answer to learn", _REFUSED)
+    if found.epoch is not None and found.epoch >= epochs:
+        raise RemoteRefused(f"{what} is for epoch {found.epoch}, of {epochs}", _REFUSED)
+    return Example(**{**document, "messages": tuple(document["messages"])})
+
+
+def check_state(folder: Path, asked: Job, of_adapter: Mapping[str, Form]) -> None:
+    """The state of a step: counters; tensors by name, shape and type, finite, moments that AdamW can have; a random state.
+
+    of_adapter: the adapter's tensors as its file names them. Raises RemoteRefused.
+    """
+    import torch
+
+    what = "the training state"
+    document = foreign.document((folder / "progress.json").read_bytes(), f"{what}: progress.json", limit_bytes=16 << 20)
+    try:
+        progress = _Progress.model_validate(document)
+    except ValidationError as error:
+        raise RemoteRefused(f"{what}: progress.json: {_first(error)}", _REFUSED) from None
+    file = folder / "tensors.safetensors"
+    if progress.step != asked.resume_step:
+        raise RemoteRefused(f"{what} is of step {progress.step}, not {asked.resume_step}", _REFUSED)
+    if progress.sha256 != asked.files[bundle.STATE[1]].sha256:
+        raise RemoteRefused(f"{what}: progress.json belongs to other tensors", _REFUSED)
+    found = weights.forms(file, what)
+    named = {key.removeprefix("parameter."): _as_saved(key.removeprefix("parameter."))
+             for key in found if key.startswith("parameter.")}
+    if sorted(named.values()) != sorted(of_adapter):
+        odd = min(set(named.values()) ^ set(of_adapter), default="")
+        raise RemoteRefused(f"{what}: tensor {ascii(odd)} is {'missing' if odd in of_adapter else 'one too many'}", _REFUSED)
+    prefixes = ["parameter", *(["exp_avg", "exp_avg_sq"] if any(key.startswith("exp_avg.") for key in found) else [])]
+    wanted = {f"{prefix}.{key}": of_adapter[saved] for prefix in prefixes for key, saved in named.items()}
+    wanted["random.cpu"] = Form("U8", tuple(torch.get_rng_state().shape))
+    if "random.cuda" in found:
+        wanted["random.cuda"] = Form("U8", (16,))
+    weights.refuse_others(found, wanted, what)
+    weights.refuse_infinite(file, what)
+    for name, value in weights.tensors(file, what):
+        if name.startswith("exp_avg_sq.") and bool((value < 0).any()):
+            raise RemoteRefused(f"{what}: tensor {ascii(name)} has negative squares", _REFUSED)
+        if name == "random.cpu":
+            try:
+                torch.Generator().set_state(value)
+            except RuntimeError:
+                raise RemoteRefused(f"{what}: random.cpu is no state of a generator", _REFUSED) from None
+
+
+def _as_saved(live: str) -> str:
+    """A parameter's name as PEFT writes it to a file: without the name of the adapter."""
+    return live.replace(".default", "").replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+
+
+# --- the edge: what came back -------------------------------------------------------------------------
+
+
+def check(result: Result, folder: Path, asked: Job, worker: str, parent_folder: Path | None, base_folder: Path) -> list[str]:
+    """The unpacked result `folder` against the job; returns the names of the checks that held, for the record.
+
+    worker: the id of the machine whose signature held. parent_folder: this home's own parent adapter. Raises RemoteRefused naming
+    what does not hold.
+    """
+    what = "the result"
+    for name, found, wanted in (("worker", result.worker, worker), ("job", result.job, asked.id),
+                                ("base", result.base, asked.base.sha256), ("parent", result.parent, asked.parent)):
+        if found != wanted:
+            raise RemoteRefused(f"{what} is of another {name}: {str(found)[:16]}, not {str(wanted)[:16]}", _REFUSED)
+    candidate = folder / "candidate"
+    if parent_folder is None:
+        wanted_config, wanted = fresh(base_folder, asked.settings.lora)
+    else:
+        wanted_config = json.loads((parent_folder / adapter.CONFIG).read_bytes())
+        wanted = weights.forms(parent_folder / adapter.WEIGHTS, "this home's own parent")
+    check_adapter(candidate, asked, wanted_config, wanted, what)
+    _moved(candidate, parent_folder, result.train.steps, what)
+    _right_id(candidate, asked.base.sha256, result.candidate, what)
+    _right_manifest(candidate, result, asked, what)
+    return ["signer", "job", "base", "parent", "settings", "tensors", "finite", "moved", "id", "manifest"]
+
+
+def stage(result: Result, folder: Path, state: Path) -> None:
+    """Make a checked candidate the night's own: state/candidate and candidate.json, as `train.session` leaves them."""
+    staged, final = state / f"{TEMPORARY}candidate", state / "candidate"
+    with storage_errors(state):
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.copytree(folder / "candidate", staged)
+        for file in staged.iterdir():
+            with open(file, "rb") as stream:
+                os.fsync(stream.fileno())
+        write_json(state / "candidate.json", {"id": result.candidate})
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(staged, final)
+
+
+def check_adapter(folder: Path, asked: Job, wanted_config: Mapping[str, Any], wanted: Mapping[str, Form],
+                  what: str) -> dict[str, Form]:
+    """An adapter's configuration and tensors against those that this job makes on its base; returns its tensors' forms."""
+    found = foreign.document((folder / adapter.CONFIG).read_bytes(), f"{what}: {adapter.CONFIG}", limit_bytes=1 << 20)
+    if not isinstance(found, dict):
+        raise RemoteRefused(f"{what}: {adapter.CONFIG} is no configuration", _REFUSED)
+    _right_config(found, wanted_config, asked, what)
+    forms = weights.forms(folder / adapter.WEIGHTS, what)
+    weights.refuse_others(forms, wanted, what)
+    weights.refuse_infinite(folder / adapter.WEIGHTS, what)
+    return forms
+
+
+def _right_config(found: dict[str, Any], wanted: Mapping[str, Any], asked: Job, what: str) -> None:
+    lora = asked.settings.lora
+    settings = {"r": lora.rank, "lora_alpha": lora.alpha, "use_rslora": lora.rslora, "use_dora": lora.dora,
+                "peft_type": "LORA", "base_model_name_or_path": asked.base.source}
+    for key, value in {**wanted, **settings}.items():
+        if key in ("peft_version", "lora_dropout", "task_type", *(() if key in settings else ("base_model_name_or_path",))):
+            continue
+        if _plain(found.get(key, value)) != _plain(value):
+            raise RemoteRefused(f"{what}: {adapter.CONFIG} says {key} {_short(found[key])}, asked was {_short(value)}", _REFUSED)
+    # PEFT of another version may write keys that this one does not know: without a value they say nothing.
+    for key, value in found.items():
+        if key not in wanted and key not in settings and value not in (None, False, [], {}, "", 0):
+            if key == "peft_version" and isinstance(value, str) and len(value) < 80:
+                continue
+            raise RemoteRefused(f"{what}: {adapter.CONFIG} says {ascii(key)[:60]} {_short(value)}, which was not asked", _REFUSED)
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value, key=str) if isinstance(value, (list, set, tuple)) else value
+
+
+def _short(value: Any) -> str:
+    return ascii(value)[:80]
+
+
+def fresh(base_folder: Path, lora: Lora) -> tuple[dict[str, Any], dict[str, Form]]:
+    """(configuration, tensors) of a fresh adapter on this base, from its config.json alone: no weight is loaded."""
+    import torch
+    from peft import get_peft_model_state_dict
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(base_folder), local_files_only=True),
+                                                 dtype=torch.float32)
+        worn = adapter.attach_new(model, lora, 0)
+        tensors = get_peft_model_state_dict(worn)
+    config = worn.peft_config["default"].to_dict() | {"inference_mode": True}
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+    return json.loads(json.dumps(plain, default=str)), {name: Form("F32", tuple(value.shape)) for name, value in tensors.items()}
+
+
+def _moved(candidate: Path, parent: Path | None, steps: int, what: str) -> None:
+    """As `train.gradient.check_moved`; without a parent it is B that began at zero."""
+    import torch
+
+    before = dict(weights.tensors(parent / adapter.WEIGHTS, "this home's own parent")) if parent else {}
+    after = weights.tensors(candidate / adapter.WEIGHTS, what)
+    still = [name for name, value in after
+             if (torch.equal(value, before[name]) if parent else "lora_B" in name and not bool(value.any()))
+             and not (steps == 1 and "lora_A" in name)]
+    if still or steps == 0:
+        first = ascii(min(still, default=""))
+        raise RemoteRefused(f"{what}: nothing moved in {len(still)} tensors, first {first}: it was not trained", _REFUSED)
+
+
+def _right_id(folder: Path, base_sha256: str, wanted: str, what: str) -> None:
+    try:
+        found = adapter.content_id(folder, base_sha256)
+    except EdgeSleepError as error:
+        raise RemoteRefused(f"{what}: {error.message}", _REFUSED) from None
+    if found != wanted:
+        raise RemoteRefused(f"{what}: its id {wanted} is not the hash of its content ({found})", _REFUSED)
+
+
+def _right_manifest(folder: Path, result: Result, asked: Job, what: str) -> None:
+    """Exactly what this machine would have written; only when it was made is the worker's to say."""
+    document = foreign.document((folder / manifest.NAME).read_bytes(), f"{what}: {manifest.NAME}", limit_bytes=16 << 20)
+    created = document.get("created") if isinstance(document, dict) else None
+    wanted = manifest.sealed({
+        "format": manifest.FORMAT, "id": result.candidate, "files": manifest.listed(folder), "base": asked.base.entry(),
+        "parent": asked.parent, "night": asked.night, "created": created, "effect": {},
+        "data": {"sha256": asked.files[bundle.EXAMPLES].sha256, "experiences": list(asked.experiences)}})
+    if document != wanted or not isinstance(created, str) or not 20 <= len(created) <= 40:
+        found = document if isinstance(document, dict) else {}
+        odd = sorted(key for key in {*wanted, *found} if found.get(key) != wanted.get(key))
+        raise RemoteRefused(f"{what}: {manifest.NAME} is not what was asked for: {', '.join(odd)[:120] or 'created'}", _REFUSED)
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(ascii(part)[:40] for part in first['loc'])}: {ascii(first['msg'])[1:-1][:160]}"
