@@ -136,7 +136,11 @@ def prune(
 
 
 @app.command()
-def login(home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False) -> None:
+def login(
+    app_key: Annotated[str | None, typer.Option("--app-key", metavar="KEY", help="The key of your own app at Dropbox (scoped, App "
+                                                "folder).  [default: asked for]", show_default=False)] = None,
+    home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
+) -> None:
     """Let this machine into the Dropbox of sync.remote; its token is kept in the home's keys/, for its owner's eyes only.
 
     Example: edge-sleep sync login --set sync.remote=dropbox:/companion
@@ -147,7 +151,15 @@ def login(home: HomeOption = None, profile: ProfileOption = None, sets: SetOptio
         output.answer({"remote": settings.remote, "needed": False}, "a folder needs no login: whoever can write to it is let in, and "
                       "nothing in it is believed before it was verified", as_json)
         return
-    raise UsageError("sync.remote is empty: there is nothing to log in to", "--set sync.remote=dropbox:/PATH")
+    if not settings.remote:
+        raise UsageError("sync.remote is empty: there is nothing to log in to", "--set sync.remote=dropbox:/PATH")
+    from edge_sleep.remote import token
+    token.sdk()
+    begun = token.Login(app_key or typer.prompt("The key of your app at Dropbox", err=True), timeout=settings.timeout)
+    output.say(f"open this page, allow it, and come back with the code:\n{begun.url}")
+    token.save(place.keys, begun.finish(typer.prompt("The code", hide_input=True, err=True)))
+    _remote(place, settings).list("machines/")             # it lets this machine in, or says why not
+    output.answer({"remote": settings.remote, "needed": True}, f"this machine is let in at {settings.remote}", as_json)
 
 
 @app.command("import")

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from edge_sleep.config import Config
 from edge_sleep.errors import Exit
-from edge_sleep.sync import backoff, outbox, roles
+from edge_sleep.sync import backoff, outbox, received, roles
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.home import Home
 
@@ -27,7 +27,7 @@ class Courier:
         self._home, self._command, self._say, self._environment, self._clock = home, command, say, environment, clock
         self._child: subprocess.Popen | None = None
         self._what = ""
-        self._next = self._fetch_at = 0.0          # since boot
+        self._next = self._fetch_at = 0.0          # since boot; the second for a pull that cannot say when it was
 
     @property
     def busy(self) -> bool:
@@ -51,7 +51,7 @@ class Courier:
             return
         if goes.sends and outbox.waiting(self._home):
             self._begin("push")
-        elif goes.fetches and now >= self._fetch_at:
+        elif goes.fetches and now >= self._fetch_at and received.looked_seconds_ago(self._home, self._clock) >= FETCH_SECONDS:
             self._fetch_at = now + FETCH_SECONDS
             self._begin("pull")
 

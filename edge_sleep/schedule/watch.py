@@ -110,7 +110,7 @@ class Watcher:
         self._end(machine)
         self._put_back(machine)
         machine = self._read(machine)
-        if self._courier is not None and self.left is None:
+        if self._courier is not None:
             self._courier.look(self.config)
         look = self._look(machine)
         self.look, self.book = look, look.book
@@ -133,7 +133,7 @@ class Watcher:
     @property
     def busy(self) -> bool:
         """Whether a process of its own is at work."""
-        return self.begun is not None or (self._reader is not None and self._reader.busy)
+        return self.begun is not None or any(one is not None and one.busy for one in (self._reader, self._courier))
 
     def _put_back(self, machine: Machine) -> None:
         """Bring back what a night that was killed has stopped or set; no night begins meanwhile."""

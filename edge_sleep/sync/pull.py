@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_sleep.errors import IntegrityError, RemoteRefused, UsageError
+from edge_sleep.errors import IntegrityError, RemoteRefused, SyncError, UsageError
 from edge_sleep.export import artefact
 from edge_sleep.model.base import Base
 from edge_sleep.remote.protocol import Missing, Remote
 from edge_sleep.seal.keys import Keys
 from edge_sleep.seal.machine import Machine
-from edge_sleep.sync import arrival, ledger, received, sheet
+from edge_sleep.sync import arrival, backoff, ledger, outbox, received, sheet
 from edge_sleep.sync.outbox import received as provenance
 from edge_sleep.sync.sheet import ADAPTER, EXPORT, MARKS, Sheet
 from edge_sleep.system import lock
@@ -61,37 +61,47 @@ def pull(home: Home, base: Base, remote: Remote, keys: Keys, clock: Clock, *, ex
     """
     done = Pulled()
     with lock.hold(home.sync_lock, "a sync"):
-        sheets: list[tuple[Machine, Sheet]] = []
-        wanted: set[str] = set()
-        for machine in keys.peers:
-            for parcel, found in _of_machine(home, remote, keys, machine, done):
-                wanted |= {blob.sha256 for blob in parcel.blobs}
-                if found is not None:
-                    sheets.append((machine, found))
-        _unknown(remote, keys, done)
-        received.sweep(home, wanted)
-        here = _here(home, base, exports, asked)
-        take, left = choose([found for _, found in sheets], here)
-        done.here = len(sheets) - len(take) - len(left)
-        done.left += [_named(found) | {"why": why} for found, why in left]
-        names = {machine.id: machine.name for machine in keys.peers}
-        missed: set[str] = set()
-        for found in take:
-            if found.parent in missed:
-                missed.add(found.id)
-                done.left.append(_named(found) | {"why": f"it grew from {found.parent}, which did not arrive"})
-                continue
-            say(f"fetching {found.kind} {found.id} of {names[found.machine]}")
-            try:
-                _take(home, base, remote, keys, found, names[found.machine], clock)
-                done.fetched.append(_named(found))
-            except Missing as error:
-                missed.add(found.id)
-                done.left.append(_named(found) | {"why": error.message})
-            except RemoteRefused as error:
-                missed.add(found.id)
-                done.refused.append(_named(found) | {"why": error.message})
+        try:
+            _pull(home, base, remote, keys, clock, exports, asked, done, say)
+        except SyncError as error:
+            backoff.note(outbox.backoff_file(home), error, clock, keys.own.id)
+            raise
+        received.looked(home, clock)
     return done
+
+
+def _pull(home: Home, base: Base, remote: Remote, keys: Keys, clock: Clock, exports: Collection[str], asked: Collection[str],
+          done: Pulled, say: Callable[[str], None]) -> None:
+    sheets: list[tuple[Machine, Sheet]] = []
+    wanted: set[str] = set()
+    for machine in keys.peers:
+        for parcel, found in _of_machine(home, remote, keys, machine, done):
+            wanted |= {blob.sha256 for blob in parcel.blobs}
+            if found is not None:
+                sheets.append((machine, found))
+    _unknown(remote, keys, done)
+    if not any(item.get("kind") is None for item in done.refused):       # a list that is refused today may be good tomorrow
+        received.sweep(home, wanted)
+    take, left = choose([found for _, found in sheets], _here(home, base, exports, asked))
+    done.here = len(sheets) - len(take) - len(left)
+    done.left += [_named(found) | {"why": why} for found, why in left]
+    names = {machine.id: machine.name for machine in keys.peers}
+    missed: set[str] = set()
+    for found in take:
+        if found.parent in missed:
+            missed.add(found.id)
+            done.left.append(_named(found) | {"why": f"it grew from {found.parent}, which did not arrive"})
+            continue
+        say(f"fetching {found.kind} {found.id} of {names[found.machine]}")
+        try:
+            _take(home, base, remote, keys, found, names[found.machine], clock)
+            done.fetched.append(_named(found))
+        except Missing as error:
+            missed.add(found.id)
+            done.left.append(_named(found) | {"why": error.message})
+        except RemoteRefused as error:
+            missed.add(found.id)
+            done.refused.append(_named(found) | {"why": error.message})
 
 
 def choose(found: Iterable[Sheet], here: Here) -> tuple[list[Sheet], list[tuple[Sheet, str]]]:

@@ -1,6 +1,7 @@
 """What this home knows of other machines: the number of the last list it saw of each, the sheets it opened, what came from whom."""
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from edge_sleep.sync import sheet
 from edge_sleep.sync.ledger import Listed
 from edge_sleep.sync.outbox import received as provenance
 from edge_sleep.sync.sheet import Blob, Sheet
+from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import read_json, sweep_temporaries, write_bytes, write_json
 from edge_sleep.system.home import Home
 
@@ -118,6 +120,20 @@ def origin(home: Home, adapter_id: str) -> dict[str, Any] | None:
     except (FileNotFoundError, IntegrityError):
         return None
     return found if isinstance(found, dict) and {"machine", "name", "at", "arrived"} <= set(found) else None
+
+
+def looked(home: Home, clock: Clock) -> None:
+    """Write down that all machines' lists were looked at now."""
+    write_json(home.received / "looked.json", {"at": clock.stamp(), "wall": clock.now().timestamp()})
+
+
+def looked_seconds_ago(home: Home, clock: Clock) -> float:
+    """Since the last whole pull; infinite where there was none, or where the clock went back behind it."""
+    try:
+        passed = clock.now().timestamp() - read_json(home.received / "looked.json", "time of the last pull")["wall"]
+    except (FileNotFoundError, IntegrityError, LookupError, TypeError):
+        return math.inf
+    return passed if passed >= 0 else math.inf
 
 
 def used(home: Home, entry: dict[str, Any]) -> None:
