@@ -1,7 +1,7 @@
 """One night, every stage in order, on one page.
 
-ingest -> select -> plan -> train -> judge -> gate -> promote or keep -> export -> queue for sync. What a power cut interrupts, the
-next start finishes: state/ holds the plan and the training state, verdict.json a judged candidate.
+ingest -> select -> plan -> train -> judge -> gate -> promote or keep -> export -> queue for sync. What a power cut
+interrupts, the next start finishes: state/ holds the plan and the training state, verdict.json a judged candidate.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`edge-sleep sync login|push|pull|status|prune|import`: adapters travel between machines, sealed, by nobody's word but the owner's."""
+"""`edge-sleep sync login|push|pull|status|prune|import`: adapters travel between machines, sealed, by the owner's word alone."""
 from __future__ import annotations
 
 import json
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from edge_sleep.system.home import Home
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
-                  help="Move accepted adapters between machines that are paired (`edge-sleep thor pair`), through a folder or Dropbox "
-                       "that nobody has to trust. Nothing leaves while sync.remote is empty. Exit 40: the remote could not be "
-                       "used, what waits is kept; 41: something on it is not to be trusted.\n\n"
+                  help="Move accepted adapters between machines that are paired (`edge-sleep thor pair`), through a folder or "
+                       "Dropbox that nobody has to trust. Nothing leaves while sync.remote is empty. Exit 40: the remote could not "
+                       "be used, what waits is kept; 41: something on it is not to be trusted.\n\n"
                        "Example: edge-sleep sync push --set sync.remote=folder:/mnt/stick/companion")
 
 
 @app.command()
 def push(
-    again: Annotated[bool, typer.Option("--again", help="Send the current adapter and all it grew from anew, sealed for everyone who "
-                                        "is paired now.")] = False,
-    export: Annotated[Literal["onnx", "gguf"] | None, typer.Option("--export", help="Send the base exports of this kind that were "
-                                                                   "made here, too.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Send the current adapter and all it grew from anew, sealed for everyone "
+                                        "who is paired now.")] = False,
+    export: Annotated[Literal["onnx", "gguf"] | None, typer.Option("--export", help="Send the base exports of this kind that "
+                                                                   "were made here, too.")] = None,
     home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
 ) -> None:
     """Send what waits: every accepted adapter that was made here and is not on the remote yet.
@@ -115,8 +115,8 @@ def status(home: HomeOption = None, profile: ProfileOption = None, sets: SetOpti
 @app.command()
 def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, only say what would go.")] = False,
-    named: Annotated[list[str] | None, typer.Option("--adapter", metavar="ID", help="Withdraw this one of this machine's, and what "
-                                                    "grew from it; may be repeated.")] = None,
+    named: Annotated[list[str] | None, typer.Option("--adapter", metavar="ID", help="Withdraw this one of this machine's, and "
+                                                    "what grew from it; may be repeated.")] = None,
     home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
 ) -> None:
     """Remove from the remote what this machine put there and nothing needs any more; nothing else is ever deleted there.
@@ -132,13 +132,14 @@ def prune(
     rows = [("stays" if item["kept"] else "removed" if yes else "would go", f"{item['kind']} {item['id']}",
              output.size(item["bytes"]), item["reason"]) for item in told["items"]]
     ending = f"{told['left_over']} blobs, {output.size(told['removed_bytes'])}, {'removed' if yes else 'would be removed'}"
-    output.answer(told, "\n".join(filter(None, [output.columns(rows), ending if yes else f"{ending}; add --yes to do it"])), as_json)
+    lines = [output.columns(rows), ending if yes else f"{ending}; add --yes to do it"]
+    output.answer(told, "\n".join(filter(None, lines)), as_json)
 
 
 @app.command()
 def login(
-    app_key: Annotated[str | None, typer.Option("--app-key", metavar="KEY", help="The key of your own app at Dropbox (scoped, App "
-                                                "folder).  [default: asked for]", show_default=False)] = None,
+    app_key: Annotated[str | None, typer.Option("--app-key", metavar="KEY", help="The key of your own app at Dropbox (scoped, "
+                                                "App folder).  [default: asked for]", show_default=False)] = None,
     home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
 ) -> None:
     """Let this machine into the Dropbox of sync.remote; its token is kept in the home's keys/, for its owner's eyes only.
@@ -148,8 +149,8 @@ def login(
     place = Common.of(home, profile, sets, as_json).open_home()
     settings = _settings(place, sets)
     if settings.remote.startswith("folder:"):
-        output.answer({"remote": settings.remote, "needed": False}, "a folder needs no login: whoever can write to it is let in, and "
-                      "nothing in it is believed before it was verified", as_json)
+        output.answer({"remote": settings.remote, "needed": False}, "a folder needs no login: whoever can write to it is let in, "
+                      "and nothing in it is believed before it was verified", as_json)
         return
     if not settings.remote:
         raise UsageError("sync.remote is empty: there is nothing to log in to", "--set sync.remote=dropbox:/PATH")
@@ -182,9 +183,10 @@ def import_(
         raise UsageError(f"{file} cannot be read as JSON: {error}", "name SAGE's dropbox/sync_config.json") from error
     found = carried_over(document, machine)
     if found.settings:
-        load(place.config, [f"sync.{key}={json.dumps(value)}" for key, value in found.settings.items()])      # wrong ones stop here
+        load(place.config, [f"sync.{key}={json.dumps(value)}" for key, value in found.settings.items()])  # wrong ones stop here
         settings_file.write_values(place.config, "sync", found.settings)
-    rows = [*(("became", f"{what}  ->  {now}") for what, now in found.became), *(("lost", f"{what}: {why}") for what, why in found.lost)]
+    rows = [*(("became", f"{what}  ->  {now}") for what, now in found.became),
+            *(("lost", f"{what}: {why}") for what, why in found.lost)]
     output.answer(found.as_json() | {"file": str(place.config)}, f"{output.columns(rows)}\nwritten to {place.config}", as_json)
 
 
@@ -227,7 +229,7 @@ def _is_here(place: Home, prefix: str) -> bool:
 
 
 def _make_current(place: Home, config: Config, adapter_id: str) -> dict:
-    """Prove an adapter by loading it here, then make it current; the reason stands in received/used.json. Raises RemoteRefused."""
+    """Prove an adapter by loading it here, then make it current; why stands in received/used.json. Raises RemoteRefused."""
     from edge_sleep.checkpoint import store
     from edge_sleep.serve import proof
     from edge_sleep.sync import received
@@ -263,7 +265,8 @@ def _declare(place: Home, config: Config, created: str) -> None:
 def _one(prefix: str, ids: list[str]) -> str:
     matches = {found for found in ids if found.startswith(prefix)}
     if len(matches) != 1:
-        raise UsageError(f"{len(matches)} of what this machine published begin with {prefix!r}", "`edge-sleep sync status` lists it")
+        raise UsageError(f"{len(matches)} of what this machine published begin with {prefix!r}",
+                         "`edge-sleep sync status --json` lists it")
     return matches.pop()
 
 
@@ -293,8 +296,8 @@ def _status(found: dict) -> str:
         rows.append(("last try", f"failed, {backoff['attempts']} in a row: {backoff['why']}; again in "
                      f"{output.span(backoff['next_try_in_seconds'])}"))
     rows.append(("published", f"{len(found['published']['parcels'])} parcels, list {found['published']['serial']}"))
-    rows += [("seen of", f"{machine['name'] or machine['id']}: list {machine['serial']}, {machine['parcels']} parcels, current there "
-              f"{machine['latest'] or 'the base'}") for machine in found["machines"]]
+    rows += [("seen of", f"{machine['name'] or machine['id']}: list {machine['serial']}, {machine['parcels']} parcels, current "
+              f"there {machine['latest'] or 'the base'}") for machine in found["machines"]]
     rows += [("received", f"{item['id']} of {item['name']}, {item['at'][:16]}" + ("" if item["here"] else ", let go since"))
              for item in found["received"]]
     return output.columns(rows)

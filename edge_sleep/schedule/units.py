@@ -38,7 +38,7 @@ class Plan:
     loopback: bool = False             # this machine's Ollama is talked to
     settings: bool = False             # power mode, clocks or fan are changed: the kernel's files must be writable
     environment: Sequence[str] = ()    # NAME=value
-    remotes: Sequence[Path] = ()       # folders through which this home speaks with other machines; one may be missing, as a stick
+    remotes: Sequence[Path] = ()       # folders through which it speaks with other machines; one may be missing, as a stick is
 
     @property
     def system(self) -> bool:
@@ -123,7 +123,8 @@ def _hardening(plan: Plan) -> list[str]:
         return anyone
     mine = ["ProtectSystem=strict", "ProtectHome=read-only", f"ReadWritePaths={_path(plan.home)}", "PrivateTmp=yes",
             *(f"ReadWritePaths={_quoted(f'-{folder}')}" for folder in plan.remotes), "PrivateMounts=yes",
-            "ProtectControlGroups=yes", "ProtectKernelModules=yes", "ProtectKernelLogs=yes", "ProtectHostname=yes", "ProtectProc=invisible", "RemoveIPC=yes"]
+            "ProtectControlGroups=yes", "ProtectKernelModules=yes", "ProtectKernelLogs=yes", "ProtectHostname=yes",
+            "ProtectProc=invisible", "RemoveIPC=yes"]
     if plan.settings:
         mine.append("# Power mode, clocks or fan are set for the night: /sys stays writable, capabilities stay.")
     else:

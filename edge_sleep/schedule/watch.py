@@ -65,7 +65,7 @@ class Watcher:
                  syncing: Callable[[str], Sequence[str]] | None = None):
         """configured: reads the configuration. command: that of a night, given its seconds. say: a line for the log.
         environment: of the night; this process's own where it is left out. reading: the command that reads the transcripts of
-        some places; None reads none but with the night. syncing: that of `sync push` or `pull`; None sends and fetches nothing."""
+        some places; None reads none but with the night. syncing: that of `sync push` or `pull`; None does neither."""
         self.home, self.say = home, say
         self._configured, self._command, self._machine = configured, command, machine
         self.clock = clock or Clock()

@@ -45,7 +45,7 @@ def verify(home: Home, config: Config, everything: bool = False) -> dict[str, An
 
 
 def of_adapter(home: Home, config: Config, adapter_id: str) -> dict[str, Any]:
-    """{"differs_from_base", "problems"} of an adapter of this home that is not current: what `verify` would say of it if it were."""
+    """{"differs_from_base", "problems"} of an adapter of this home that is not current: what `verify` would say if it were."""
     problems = manifest.problems(home.adapter(adapter_id))
     try:
         base = session.base_of(home, config)

@@ -29,15 +29,15 @@ _LARGEST_CONFIG_BYTES = 1 << 20
 _KEEP_FREE_BYTES = 256 << 20
 _LORA = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<part>A|B|magnitude_vector)(?:\.weight)?")
 # Of PEFT's LoraConfig: what may say anything, for it is held against the tensors or changes no file. All else must be as plain.
-_FREE = {"r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "use_dora", "base_model_name_or_path", "inference_mode",
-         "peft_version", "task_type", "revision", "fan_in_fan_out", "ensure_weight_tying"}
+_FREE = {"r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "use_dora", "base_model_name_or_path",
+         "inference_mode", "peft_version", "task_type", "revision", "fan_in_fan_out", "ensure_weight_tying"}
 _PLAIN: dict[str, tuple[Any, ...]] = {"peft_type": ("LORA",), "bias": ("none",), "init_lora_weights": (True, False),
                                       "megatron_core": ("megatron.core", None), "qalora_group_size": (16, None)}
 _EMPTY: tuple[Any, ...] = (None, False, {}, [], "")
 
 
 def blob(remote: Remote, home: Home, found: Blob) -> Path:
-    """A sealed file, fetched and named by its hash. Raises Missing, RemoteRefused; what came of it so far is kept for the next try."""
+    """A sealed file, fetched and named by its hash. Raises Missing, RemoteRefused; what came of it is kept for the next try."""
     folder = home.received / "blobs"
     target = folder / found.sha256
     if not target.is_file():
@@ -48,7 +48,8 @@ def blob(remote: Remote, home: Home, found: Blob) -> Path:
             raise RemoteRefused(f"{found.name} has {there.size_bytes} bytes on the remote, {found.size_bytes} were published")
         free = shutil.disk_usage(_made(folder)).free
         if free < found.size_bytes + _KEEP_FREE_BYTES:
-            raise StorageError(f"{found.size_bytes} bytes are to be fetched, {free} are free at {folder}", "free space on that disk")
+            raise StorageError(f"{found.size_bytes} bytes are to be fetched, {free} are free at {folder}",
+                               "free space on that disk")
         remote.get(found.name, target)
     if sha256_file(target) != found.sha256:
         target.unlink()
@@ -56,7 +57,8 @@ def blob(remote: Remote, home: Home, found: Blob) -> Path:
     return target
 
 
-def unsealed(remote: Remote, home: Home, found: Blob, target: Path, keys: Keys, machine: str, purpose: str, limit_bytes: int) -> None:
+def unsealed(remote: Remote, home: Home, found: Blob, target: Path, keys: Keys, machine: str, purpose: str,
+             limit_bytes: int) -> None:
     """What is sealed in a blob, as `machine` made it, at `target`. Raises RemoteRefused, Missing."""
     file = blob(remote, home, found)
     try:
@@ -100,8 +102,8 @@ def check(folder: Path, base: Base) -> None:
     if manifest.altered(document):
         raise IntegrityError("its manifest does not match its own sha256")
     if document["base"]["sha256"] != base.sha256:
-        raise IntegrityError(f"it grew on another base ({document['base']['source']}, {document['base']['sha256'][:12]}) than this "
-                             f"home's ({base.sha256[:12]})")
+        raise IntegrityError(f"it grew on another base ({document['base']['source']}, {document['base']['sha256'][:12]}) than "
+                             f"this home's ({base.sha256[:12]})")
     settings = read_json(folder / adapter.CONFIG, "adapter config")
     _only_lora(settings)
     with TensorFile(folder / adapter.WEIGHTS) as file:
@@ -112,7 +114,7 @@ def check(folder: Path, base: Base) -> None:
 
 
 def _only_lora(settings: Any) -> None:
-    """Configuration decides what code PEFT runs: only plain LoRA (and DoRA) passes, whatever else a future PEFT may read from it."""
+    """Configuration decides what code PEFT runs: only plain LoRA (and DoRA) passes, whatever a future PEFT reads from it."""
     if not isinstance(settings, dict) or settings.get("peft_type") != "LORA":
         raise ModelError("its configuration is not one of LoRA")
     for key, value in settings.items():
@@ -122,7 +124,8 @@ def _only_lora(settings: Any) -> None:
         raise ModelError(f"its configuration says a rank of {str(settings.get('r'))[:20]!r}")
 
 
-def _fits(tensors: Mapping[str, tuple[str, tuple[int, ...]]], settings: Mapping[str, Any], base: Mapping[str, tuple[int, ...]]) -> None:
+def _fits(tensors: Mapping[str, tuple[str, tuple[int, ...]]], settings: Mapping[str, Any],
+          base: Mapping[str, tuple[int, ...]]) -> None:
     """Every tensor is a LoRA matrix of a module that this base has, in its shape and in the rank that the configuration says."""
     parts: dict[str, set[str]] = {}
     rank = settings["r"]
@@ -166,7 +169,8 @@ def export(home: Home, remote: Remote, keys: Keys, found: Sheet, base: Base) -> 
     """Make the parcel's base export one of this home's. Raises RemoteRefused, Missing, as `adapt`."""
     document = dict(found.manifest or {})
     recipe = document.get("recipe")
-    if document.get("kind") not in ("onnx", "gguf") or not isinstance(recipe, dict) or not isinstance(recipe.get("settings"), dict):
+    if document.get("kind") not in ("onnx", "gguf") or not isinstance(recipe, dict) \
+            or not isinstance(recipe.get("settings"), dict):
         raise RemoteRefused(f"export {found.id} is not one that edge_sleep writes")
     plan = artefact.Plan(document["kind"], base, settings=recipe["settings"])
     with new_folder(home.received / "arriving") as place:
@@ -189,7 +193,8 @@ def _fill(staged: Path, home: Home, remote: Remote, keys: Keys, found: Sheet, li
     for name, of in found.files.items():
         promised = files[name]
         if promised["bytes"] > limits[name]:
-            raise RemoteRefused(f"{name} of {found.id} is said to have {promised['bytes']} bytes, at most {limits[name]} are taken")
+            raise RemoteRefused(f"{name} of {found.id} is said to have {promised['bytes']} bytes, at most {limits[name]} are "
+                                "taken")
         unsealed(remote, home, of, staged / name, keys, found.machine, sheet.file_purpose(found.machine), promised["bytes"])
         if (staged / name).stat().st_size != promised["bytes"] or sha256_file(staged / name) != promised["sha256"]:
             raise RemoteRefused(f"{name} of {found.id} is not what its manifest promises")

@@ -40,7 +40,7 @@ class Backoff:
     since_boot: float
 
     def left_seconds(self, clock: Clock) -> float:
-        """Until it may be tried again. Within one boot no setting of the clock moves it; a clock that went back is not waited for."""
+        """Until it may be tried again. Within one boot no clock setting moves it; a clock that went back is not waited for."""
         if self.boot and self.boot == clock.boot():
             passed = clock.since_boot() - self.since_boot
         else:

@@ -1,4 +1,4 @@
-"""The `sync_config.json` of the proposal and of SAGE's repository, as settings of `sync`: pure, each line with what became of it."""
+"""The `sync_config.json` of the proposal and of SAGE's repository as settings of `sync`: pure, with what became of each line."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ _WORDS = ("hostname", "description")
 
 @dataclass
 class Imported:
-    """settings: of section sync, as they are to be written. became: (what stood there, what it became); lost: (what stood there, why
-    it is not carried over)."""
+    """settings: of section sync, as they are to be written. became: (what stood there, what it became); lost: (what stood there,
+    why it is not carried over)."""
 
     machine: str
     settings: dict[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ def carried_over(document: Any, machine: str) -> Imported:
     _machine(found, machines[machine])
     for name in machines:
         if name != machine:
-            found.lost.append((f"machines.{name}", "another machine: it imports its own, and is paired by `edge-sleep thor pair`"))
+            found.lost.append((f"machines.{name}", "another machine: it imports its own; `edge-sleep thor pair` pairs the two"))
     paths = document.get("sync_paths")
     if isinstance(paths, dict):
         _paths(found, paths)
@@ -55,7 +55,7 @@ def _machine(found: Imported, of: dict[str, Any]) -> None:
     role = str(of.get("role", ""))
     mine = role if role in ROLES else _OTHER_ROLES.get(role)
     if mine is None:
-        found.lost.append((f"{place}.role = {role!r}", f"no role of edge_sleep: it has {', '.join(ROLES)}; sync.role stays as it is"))
+        found.lost.append((f"{place}.role = {role!r}", f"no role of edge_sleep: it has {', '.join(ROLES)}; sync.role stays"))
     else:
         found.settings["role"] = mine
         found.became.append((f"{place}.role = {role!r}", f"sync.role: {mine}"
@@ -101,8 +101,8 @@ def _paths(found: Imported, paths: dict[str, Any]) -> None:
         elif remote is not None:
             found.lost.append((f"{place}.dropbox = {remote!r}", "no path in a Dropbox"))
         why = {"local": "adapters lie in the home's adapters/, and are found there",
-               "patterns": "files are not chosen by pattern: an accepted adapter travels whole, as safetensors; *.pt and *.pth are "
-                           "pickles, which are never read",
+               "patterns": "files are not chosen by pattern: an accepted adapter travels whole, as safetensors; *.pt and *.pth "
+                           "are pickles, which are never read",
                "max_size_mb": "what travels is an adapter of a few MB; `edge-sleep sync prune` lets go of old ones",
                "description": "a word for people"}
         for key in of:

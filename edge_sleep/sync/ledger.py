@@ -49,8 +49,8 @@ class Published:
 
 @dataclass(frozen=True)
 class Ledger:
-    """serial: of the list as it should be; shown: of the one that is known to be on the remote, signed with `key`. left_over: names
-    of blobs of this machine's that no list names any more, for a prune."""
+    """serial: of the list as it should be; shown: of the one that is known to be on the remote, signed with `key`. left_over:
+    names of blobs of this machine's that no list names any more, for a prune."""
 
     serial: int = 0
     shown: int = 0
@@ -85,20 +85,21 @@ def read(home: Home) -> Ledger:
     try:
         found = read_json(file, "list of what was published")
         return Ledger(found["serial"], found["shown"], found["key"], tuple(
-            replace(_published(of["blobs"]), kind=of["kind"], id=of["id"], parent=of["parent"], sent=of["sent"], to=tuple(of["to"]))
+            replace(_published(of["blobs"]), kind=of["kind"], id=of["id"], parent=of["parent"], sent=of["sent"],
+                    to=tuple(of["to"]))
             for of in found["parcels"]), tuple(found["left_over"]))
     except FileNotFoundError:
         return Ledger()
     except (LookupError, TypeError, RemoteRefused) as error:
-        raise IntegrityError(f"{file} is not a list of what was published", f"move it away: `edge-sleep sync push` takes the one "
+        raise IntegrityError(f"{file} is not a list of what was published", "move it away: `edge-sleep sync push` takes the one "
                              "that is on the remote") from error
 
 
 def write(home: Home, ledger: Ledger) -> Ledger:
     write_json(home.outbox / "published.json", {
         "format": FORMAT, "serial": ledger.serial, "shown": ledger.shown, "key": ledger.key, "left_over": list(ledger.left_over),
-        "parcels": [{"kind": parcel.kind, "id": parcel.id, "parent": parcel.parent, "sent": parcel.sent, "to": list(parcel.to), "blobs": parcel.public()}
-                    for parcel in ledger.parcels]})
+        "parcels": [{"kind": parcel.kind, "id": parcel.id, "parent": parcel.parent, "sent": parcel.sent, "to": list(parcel.to),
+                     "blobs": parcel.public()} for parcel in ledger.parcels]})
     return ledger
 
 

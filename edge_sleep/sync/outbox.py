@@ -1,7 +1,7 @@
 """What waits to be sent: one file a parcel in the home's outbox/, written whole before the night ends.
 
-An entry names what is to be sent. Once it was sealed it also names the sealed blobs, which are on the disk by then: whatever cuts a
-push, the next one sends those very bytes, so that nothing lies on the remote twice.
+An entry names what is to be sent. Once it was sealed it also names the sealed blobs, which are on the disk by then: whatever cuts
+a push, the next one sends those very bytes, so that nothing lies on the remote twice.
 """
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def sealed_folder(home: Home) -> Path:
 
 
 def waiting(home: Home) -> list[Waiting]:
-    """In the order they were queued. An entry that cannot be read is left out: what it named is found missing and queued again."""
+    """In the order they were queued. An entry that cannot be read is left out: what it named is found missing, and queued."""
     found = []
     for file in sorted(home.outbox.glob("*.json")) if home.outbox.is_dir() else []:
         named = _ENTRY.fullmatch(file.name)
@@ -202,7 +202,8 @@ def whole(home: Home, entry: Waiting) -> bool:
     """Whether every sealed blob of an entry is on this disk, as long as it was."""
     folder = sealed_folder(home)
     return entry.sealed is not None and all(
-        (folder / blob.sha256).is_file() and os.stat(folder / blob.sha256).st_size == blob.size_bytes for blob in entry.sealed.blobs)
+        (folder / blob.sha256).is_file() and os.stat(folder / blob.sha256).st_size == blob.size_bytes
+        for blob in entry.sealed.blobs)
 
 
 def size_bytes(home: Home, entry: Waiting) -> int:

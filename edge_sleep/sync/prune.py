@@ -1,4 +1,4 @@
-"""What of this machine's own may go from a remote, and letting it go: by a person's word alone, first out of the list, then the blobs.
+"""What of this machine's own may go from a remote, and letting it go: by a person's word alone, out of the list before the blobs.
 
 Nothing that a list of any paired machine still builds on goes; nothing at all where one of those lists cannot be believed.
 """
@@ -97,8 +97,8 @@ def others(home: Home, remote: Remote, keys: Keys) -> Others:
         for parcel in listed.parcels if listed is not None else ():
             found = received.opened(home, machine.id, parcel.sheet)
             if found is None:
-                return Others(named, frozenset(offered), f"not all parcels of {machine.name} were looked at: `edge-sleep sync pull` "
-                                                         "first")
+                return Others(named, frozenset(offered), f"not all parcels of {machine.name} were looked at: "
+                                                         "`edge-sleep sync pull` first")
             if found.kind == MARKS:
                 for mark in (found.marks or {}).get("latest"), *((found.marks or {}).get("daily") or {}).values():
                     if isinstance(mark, dict) and isinstance(mark.get("adapter"), str):
@@ -118,7 +118,8 @@ def prune(home: Home, remote: Remote, keys: Keys, clock: Clock, withdrawn: Colle
     with lock.hold(home.sync_lock, "a sync"):
         known = ledger.read(home)
         if strange := sorted(set(withdrawn) - {str(parcel.id) for parcel in known.parcels}):
-            raise UsageError(f"{', '.join(strange)} is not among what this machine published", "`edge-sleep sync status` lists it")
+            raise UsageError(f"{', '.join(strange)} is not among what this machine published",
+                             "`edge-sleep sync status --json` lists it")
         here = {path.name for folder in (home.adapters, *home.exports.glob("*")) if folder.is_dir() for path in folder.iterdir()}
         items = decide(known.parcels, here, _parents(home, known), others(home, remote, keys), withdrawn)
         going = [item.parcel for item in items if not item.kept]

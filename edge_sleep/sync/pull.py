@@ -1,7 +1,7 @@
 """Fetching what other machines published: list, sheets, files, each believed only as far as it was verified.
 
-What one machine, or whoever holds the folder, did wrong is named and ends that machine's or that parcel's part alone. Nothing that
-was pulled becomes current by it.
+What one machine, or whoever holds the folder, did wrong is named and ends that machine's or that parcel's part alone. Nothing
+that was pulled becomes current by it.
 """
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Here:
 
 def pull(home: Home, base: Base, remote: Remote, keys: Keys, clock: Clock, *, exports: Collection[str] = (),
          asked: Collection[str] = (), say: Callable[[str], None] = lambda _: None) -> Pulled:
-    """Fetch what paired machines published and this home can use: adapters of its base, parents first, and base exports of the kinds
-    named. asked: ids that are fetched though they were here before and were let go.
+    """Fetch what paired machines published and this home can use: adapters of its base, parents first, and base exports of the
+    kinds named. asked: ids that are fetched though they were here before and were let go.
 
     Raises SyncError (40) where the remote does not answer; what came so far stays, and is gone on with. Busy where another syncs.
     """
@@ -126,7 +126,8 @@ def choose(found: Iterable[Sheet], here: Here) -> tuple[list[Sheet], list[tuple[
             left.append((one, "it was here and was let go: `edge-sleep sync pull --adapter` fetches it again"))
         else:
             open_ones[one.id] = one
-    while ready := [one for one in open_ones.values() if one.parent is None or one.parent in here.adapters or one.parent in coming]:
+    while ready := [one for one in open_ones.values()
+                    if one.parent is None or one.parent in here.adapters or one.parent in coming]:
         for one in ready:
             coming.add(one.id)
             take.append(open_ones.pop(one.id))
@@ -186,8 +187,8 @@ def _unknown(remote: Remote, keys: Keys, done: Pulled) -> None:
     for entry in remote.list("machines/"):
         identity = entry.name.split("/")[1]
         if entry.name == ledger.place(identity) and identity not in paired:
-            done.left.append({"machine": identity[:40], "why": "an unknown machine, not paired with this one: nothing of it is read "
-                              "(`edge-sleep thor pair` on both, if it is yours)"})
+            done.left.append({"machine": identity[:40], "why": "an unknown machine, not paired with this one: nothing of it is "
+                              "read (`edge-sleep thor pair` on both, if it is yours)"})
 
 
 def _here(home: Home, base: Base, exports: Collection[str], asked: Collection[str]) -> Here:

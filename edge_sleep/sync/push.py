@@ -30,8 +30,8 @@ from edge_sleep.system.home import Home
 
 @dataclass
 class Pushed:
-    """What came of a push. sent: kind and id, in order; kept: what could not be sealed and why, still waiting; dropped: what is not
-    in the home any more."""
+    """What came of a push. sent: kind and id, in order; kept: what could not be sealed and why, still waiting; dropped: what is
+    not in the home any more."""
 
     sent: list[dict] = field(default_factory=list)
     kept: list[dict] = field(default_factory=list)
@@ -70,7 +70,7 @@ def push(home: Home, remote: Remote, keys: Keys, clock: Clock, say: Callable[[st
 
 
 def _mine(home: Home, remote: Remote, keys: Keys, clock: Clock, done: Pushed) -> ledger.Ledger:
-    """What this machine published. Where the remote has a newer list of its own hand, a backup was restored here: that one counts."""
+    """What this machine published. Where the remote has a newer list of its hand, a backup was restored here: that one counts."""
     known = ledger.read(home)
     try:
         there = ledger.listed(remote, keys.own.id, keys)
@@ -88,8 +88,8 @@ def _mine(home: Home, remote: Remote, keys: Keys, clock: Clock, done: Pushed) ->
         known = replace(known, serial=there.serial + 1, parcels=tuple([*parcels, *lost]))
         return ledger.write(home, known)
     if there.serial < known.shown:
-        done.notes.append(f"the remote has list {there.serial} of this machine where {known.shown} was shown: somebody put an old "
-                          "one back; it is shown anew")
+        done.notes.append(f"the remote has list {there.serial} of this machine where {known.shown} was shown: somebody put an "
+                          "old one back; it is shown anew")
     return replace(known, shown=there.serial)
 
 

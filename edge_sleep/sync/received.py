@@ -1,4 +1,4 @@
-"""What this home knows of other machines: the number of the last list it saw of each, the sheets it opened, what came from whom."""
+"""What this home knows of other machines: the number of the last list it saw of each, the sheets it opened, what came of whom."""
 from __future__ import annotations
 
 import math
@@ -44,20 +44,20 @@ def seen(home: Home, machine: str) -> Seen:
     except FileNotFoundError:
         return Seen()
     except (LookupError, TypeError) as error:
-        raise IntegrityError(f"{_file(home, machine)} does not say what was seen of machine {machine}", "remove it: its next list "
-                             "is then believed, whatever its number") from error
+        raise IntegrityError(f"{_file(home, machine)} does not say what was seen of machine {machine}", "remove it: its next "
+                             "list is then believed, whatever its number") from error
 
 
 def newer(home: Home, listed: Listed) -> None:
     """Remember a list, before anything that it names is fetched. Raises RemoteRefused where it is an old one put back."""
     before = seen(home, listed.machine)
     if listed.serial < before.serial:
-        raise RemoteRefused(f"the list of machine {listed.machine} on the remote is number {listed.serial}, number {before.serial} was "
+        raise RemoteRefused(f"the list of machine {listed.machine} on the remote is number {listed.serial}, {before.serial} was "
                             "seen already: somebody put an old one back, or a backup was restored there",
                             "`edge-sleep sync push` on that machine shows its list anew")
     if listed.serial == before.serial and listed.sha256 != before.sha256:
-        raise RemoteRefused(f"machine {listed.machine} has two lists of number {listed.serial}: two boards use the same keys, or a "
-                            "backup was restored there", "`edge-sleep sync push` on that machine shows its list anew")
+        raise RemoteRefused(f"machine {listed.machine} has two lists of number {listed.serial}: two boards use the same keys, or "
+                            "a backup was restored there", "`edge-sleep sync push` on that machine shows its list anew")
     if listed.serial > before.serial:
         _write(home, listed.machine, Seen(listed.serial, listed.sha256, len(listed.parcels), before.latest, before.promoted_at))
 
@@ -144,8 +144,8 @@ def used(home: Home, entry: dict[str, Any]) -> None:
 
 
 def sweep(home: Home, wanted: set[str]) -> None:
-    """Remove what a cut left half written, sheets that no list names any more, and fetched parts that nothing wants. wanted: sha256
-    of blobs. The caller holds the sync lock."""
+    """Remove what a cut left half written, sheets that no list names any more, and fetched parts that nothing wants. wanted:
+    sha256 of blobs. The caller holds the sync lock."""
     sweep_temporaries(home.received)
     for folder in ("sheets", "blobs", "machines", "adapters"):
         sweep_temporaries(home.received / folder)

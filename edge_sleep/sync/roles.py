@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# role -> (sends what its nights accept, fetches what others publish). A command that a person types does either, whatever the role.
+# role -> (sends what its nights accept, fetches what others publish). A command that a person types does either in any role.
 ROLES: dict[str, tuple[bool, bool]] = {"raising": (True, True), "training": (True, False), "development": (False, True)}
 
 

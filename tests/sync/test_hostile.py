@@ -147,8 +147,8 @@ BAD = {
     "code to be run": ({"config": CONFIG | {"auto_mapping": {"parent_library": "os", "base_model_class": "system"}}}, "auto_mapping"),
     "a module to import": ({"config": CONFIG | {"megatron_config": {"x": 1}, "megatron_core": "evil"}}, "megatron"),
     "another kind": ({"config": CONFIG | {"peft_type": "IA3"}}, "not one of LoRA"),
-    "weights initialised from a file": ({"config": CONFIG | {"init_lora_weights": "corda", "corda_config": {"cache_file": "/x"}}},
-                                        "init_lora_weights"),
+    "weights initialised anew": ({"config": CONFIG | {"init_lora_weights": "corda"}},
+                                 "init_lora_weights"),
 }
 
 
