@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
                   help="Move accepted adapters between machines that are paired (`edge-sleep thor pair`), through a folder or "
-                       "Dropbox that nobody has to trust. Nothing leaves while sync.remote is empty. Exit 40: the remote could not "
-                       "be used, what waits is kept; 41: something on it is not to be trusted.\n\n"
+                       "Dropbox that nobody has to trust. Nothing leaves while sync.remote is empty. Exit 40: the remote could "
+                       "not be used, what waits is kept; 41: something on it is not to be trusted.\n\n"
                        "Example: edge-sleep sync push --set sync.remote=folder:/mnt/stick/companion")
 
 
