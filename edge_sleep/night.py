@@ -1,8 +1,8 @@
 """One night, every stage in order, on one page.
 
-ingest -> select -> plan -> train -> judge -> gate -> promote or keep -> export. Where this machine cannot train it, or was told not
-to, another does (stages/ship.py), and a later start goes on at judge. What a power cut interrupts, the next start finishes: state/
-holds the plan and the training state, verdict.json a judged candidate.
+ingest -> select -> plan -> train -> judge -> gate -> promote or keep -> export -> queue for sync. Where this machine cannot train it,
+or was told not to, another does (stages/ship.py), and a later start goes on at judge. What a power cut interrupts, the next start
+finishes: state/ holds the plan and the training state, verdict.json a judged candidate.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge_sleep.device.neighbours.lease import Neighbours
 from edge_sleep.device.power.lease import Power
 from edge_sleep.errors import DoesNotFit, EdgeSleepError, Outcome, Preempted, StorageError, SyncError, TooHot
 from edge_sleep.model import base as base_model
-from edge_sleep.stages import choose, ends, export, learn, pacing, result, settle, ship
+from edge_sleep.stages import choose, ends, export, learn, pacing, result, send, settle, ship
 from edge_sleep.stages.context import Ended, Night, Request, interrupted
 from edge_sleep.stages.learn import ahead as plan
 from edge_sleep.system import state
@@ -145,6 +145,9 @@ def _stages(night: Night, neighbours: Neighbours) -> dict:
             entry["outcome"] = Outcome.PREEMPTED.value if why else "done"
         if why:                                # what is promoted stays so; the next start makes what is missing
             return ends.end(night, Outcome.PREEMPTED, f"{why}; the candidate is promoted, its exports are made next time")
+    if outcome is Outcome.PROMOTED and send.wanted(night):
+        with phase("sync") as entry:
+            entry["outcome"] = send.send(night)
     return ends.end(night, outcome, reason)
 
 

@@ -44,6 +44,9 @@ def as_text(told: dict) -> str:
                      "forget them by id"))
     if told["transcripts_outside"]:
         rows.append(("outside this home", f"{', '.join(told['transcripts_outside'])} still has the words"))
+    if told["published"]:
+        named = " ".join(f"--adapter {adapter}" for adapter in told["published"])
+        rows.append(("on the remote", f"{len(told['published'])} of them; `edge-sleep sync prune {named} --yes` withdraws them"))
     text = output.columns(rows)
     return text + ("\nbackups and other machines' copies still have it; they are not reached from here" if told["done"] else
                    "\nnothing was changed: add --yes to do it")

@@ -38,6 +38,7 @@ from edge_sleep.cli import (
     session,
     ship,
     status,
+    sync,
     teach,
     thor,
     timer,
@@ -49,7 +50,7 @@ from edge_sleep.errors import DoesNotFit, EdgeSleepError, Exit, IntegrityError, 
 
 EPILOG = """Exit codes: 0 done or promoted, 2 usage, 10 nothing to do, 11 rejected, 12 to 14 stopped and resumable
 (time, heat, conversation), 15 no effect, 16 shipped,
-17 locked, 20 memory, 21 storage, 22 device, 23 model, 30 integrity, 40 sync, 41 remote refused, 50 a bug."""
+17 locked, 20 memory, 21 storage, 22 device, 23 model, 30 integrity, 40 sync failed, 41 from a remote and refused, 50 a bug."""
 
 app = typer.Typer(
     name="edge-sleep", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -80,6 +81,7 @@ app.add_typer(session.app, name="session")
 app.add_typer(session.wake, name="wake")
 app.add_typer(timer.app, name="timer")
 app.add_typer(thor.app, name="thor")
+app.add_typer(sync.app, name="sync")
 
 # typer carries its own click in newer versions: its exceptions are found through typer alone.
 _ClickException: Any = typer.BadParameter.__mro__[2]

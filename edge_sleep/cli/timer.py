@@ -142,15 +142,15 @@ def planned(home: Home, common: Common, config: Config, watches: bool, user: str
         environment.append(f"PYTHONPATH={beside}")
     power, schedule, ollama = config.power, config.schedule, config.neighbours.ollama
     here = bool(re.match(r"https?://(127(\.\d+){3}|localhost|\[::1\])(:\d+)?/?$", ollama))
-    remotes = [place for place in (config.sync.remote, config.thor.mailbox) if place]
+    remotes = [place.partition(":") for place in (config.sync.remote, config.thor.mailbox) if place]
     name = unit_name(home.root, default_home()) + ("-worker" if worker else "")
     return Plan(home.root, name, (sys.executable, "-m", "edge_sleep"), watch.options(common),
                 config.budget.time, watches, user,
                 network=bool(schedule.webhook or schedule.command or config.companion.allow_download or (ollama and not here)
-                             or any(place.startswith("dropbox:") for place in remotes)),
+                             or any(kind != "folder" for kind, _, _ in remotes)),
                 loopback=here, settings=bool(power.mode or power.gpu_max_hertz or power.fan_profile or power.jetson_clocks),
                 environment=tuple(environment), worker=worker,
-                writable=tuple(Path(place.removeprefix("folder:")) for place in remotes if place.startswith("folder:")))
+                remotes=tuple(Path(path) for kind, _, path in remotes if kind == "folder"))
 
 
 def _installed(home: Home) -> list[tuple[bool, Path]]:

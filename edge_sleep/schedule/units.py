@@ -38,7 +38,7 @@ class Plan:
     loopback: bool = False             # this machine's Ollama is talked to
     settings: bool = False             # power mode, clocks or fan are changed: the kernel's files must be writable
     environment: Sequence[str] = ()    # NAME=value
-    writable: Sequence[Path] = ()      # folders beside the home that something is put into
+    remotes: Sequence[Path] = ()       # folders through which it speaks with other machines; one may be missing, as a stick is
     worker: bool = False               # a service that trains for other machines, instead of nights
 
     @property
@@ -130,10 +130,10 @@ def _hardening(plan: Plan) -> list[str]:
               "SystemCallFilter=@system-service adjtimex clock_adjtime", "SystemCallErrorNumber=EPERM", "UMask=0027"]
     if not plan.system:
         return anyone
-    mine = ["ProtectSystem=strict", "ProtectHome=read-only", f"ReadWritePaths={_path(plan.home)}",
-            *(f"ReadWritePaths=-{_path(one)}" for one in plan.writable), "PrivateTmp=yes",
-            "PrivateMounts=yes", "ProtectControlGroups=yes", "ProtectKernelModules=yes", "ProtectKernelLogs=yes",
-            "ProtectHostname=yes", "ProtectProc=invisible", "RemoveIPC=yes"]
+    mine = ["ProtectSystem=strict", "ProtectHome=read-only", f"ReadWritePaths={_path(plan.home)}", "PrivateTmp=yes",
+            *(f"ReadWritePaths={_quoted(f'-{folder}')}" for folder in plan.remotes), "PrivateMounts=yes",
+            "ProtectControlGroups=yes", "ProtectKernelModules=yes", "ProtectKernelLogs=yes", "ProtectHostname=yes",
+            "ProtectProc=invisible", "RemoveIPC=yes"]
     if plan.settings:
         mine.append("# Power mode, clocks or fan are set for the night: /sys stays writable, capabilities stay.")
     else:
