@@ -1,8 +1,8 @@
 """One night, every stage in order, on one page.
 
-ingest -> select -> plan -> train -> judge -> gate -> promote or keep -> export -> queue for sync. Where this machine cannot train it,
-or was told not to, another does (stages/ship.py), and a later start goes on at judge. What a power cut interrupts, the next start
-finishes: state/ holds the plan and the training state, verdict.json a judged candidate.
+ingest -> select -> plan -> train -> judge -> gate -> promote or keep -> export -> queue for sync. Where this machine cannot train
+it, or was told not to, another does (stages/ship.py), and a later start goes on at judge. What a power cut interrupts, the next
+start finishes: state/ holds the plan and the training state, verdict.json a judged candidate.
 """
 from __future__ import annotations
 

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_sleep.cli import context, output
-from edge_sleep.cli.context import Common, HomeOption, JsonOption, ModelOption, MorePaths, ProfileOption, SessionsOption, SetOption
+from edge_sleep.cli.context import (
+    Common,
+    HomeOption,
+    JsonOption,
+    ModelOption,
+    MorePaths,
+    ProfileOption,
+    SessionsOption,
+    SetOption,
+)
 from edge_sleep.errors import Exit, RemoteRefused, SyncError, UsageError
 
 if TYPE_CHECKING:
@@ -20,8 +29,8 @@ def command(
     model: ModelOption = None,
     force: Annotated[bool, typer.Option("--force", help="Also with fewer new experiences than data.min_new.")] = False,
     status: Annotated[bool, typer.Option("--status", help="Say where the jobs of this home stand; send nothing.")] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="Take back the jobs that are away; the next night decides anew.")] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Delete from the mailbox what ended jobs of this home left there.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Take back jobs that are away; the next night decides anew.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Delete what ended jobs of this home left in the mailbox.")] = False,
     home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
 ) -> None:
     """Seal tonight's training for the paired machines and put it into thor.mailbox, whatever this machine could do itself.

@@ -31,15 +31,15 @@ def pair(
     given: Annotated[str | None, typer.Option(
         "--with", metavar="TEXT|FILE", help="The other machine's invitation: its text, a file with it, or - for stdin.")] = None,
     digits: Annotated[str | None, typer.Option(
-        "--digits", metavar="DIGITS", help="With --with: the digits that the other machine shows, instead of being asked.")] = None,
+        "--digits", metavar="DIGITS", help="With --with: the digits that the other machine shows; asked for otherwise.")] = None,
     wait: Annotated[str, typer.Option("--wait", metavar="TIME", help="How long the other machine is waited for.")] = "10m",
     name: Annotated[str | None, typer.Option("--name", help="What people call this machine.  [default: its host name]")] = None,
     home: HomeOption = None, profile: ProfileOption = None, sets: SetOption = None, as_json: JsonOption = False,
 ) -> None:
     """Make two machines trust each other: by a code typed on the second one, or by comparing digits on both.
 
-    Through a common thor.mailbox: `thor pair` here shows a code, `thor pair --code CODE` there answers. Without one: `--invite` on
-    both, the text carried over by any way, `--with` on both, and the same digits must show on both.
+    Through a common thor.mailbox: `thor pair` here shows a code, `thor pair --code CODE` there answers. Without one: `--invite`
+    on both, the text carried over by any way, `--with` on both, and the same digits must show on both.
 
     Example: edge-sleep thor pair --set thor.mailbox=folder:/mnt/mailbox
     """
@@ -146,8 +146,8 @@ def _by_code(place: Home, common: Common, keys: Keys, typed: str | None, wait: s
             break
         except Missing:
             if clock.monotonic() >= until:
-                raise SyncError("the other machine did not answer", "begin anew with `edge-sleep thor pair`; both use one mailbox") \
-                    from None
+                raise SyncError("the other machine did not answer",
+                                "begin anew with `edge-sleep thor pair`; both use one mailbox") from None
             remote.wait(f"{name.rpartition('/')[0]}/", min(_EVERY_SECONDS, max(0.1, until - clock.monotonic())))
     if typed is None:
         other = exchange.accept_answer(received)

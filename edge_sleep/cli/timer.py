@@ -32,7 +32,7 @@ def install(
     system: Annotated[bool | None, typer.Option(
         "--system/--user", help="Units of the system, or of this user.  [default: system for root]", show_default=False)] = None,
     stays: Annotated[bool, typer.Option("--watch", help="A service that watches all the time, instead of a timer.")] = False,
-    worker: Annotated[bool, typer.Option("--worker", help="A service that trains for other machines, instead of nights.")] = False,
+    worker: Annotated[bool, typer.Option("--worker", help="A service that trains for others, instead of nights.")] = False,
     runs_as: Annotated[str | None, typer.Option(
         "--as", metavar="USER", help="Whom system units run as.  [default: the owner of the home]")] = None,
     to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Write the units here, and start nothing.")] = None,

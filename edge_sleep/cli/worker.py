@@ -17,7 +17,7 @@ def command(
 ) -> None:
     """Take jobs from thor.mailbox, train them on the bases of thor.bases, and send back what came of them.
 
-    A service in the foreground; SIGTERM lets a running job save its state and gives it back. 10 with --once where nothing was done.
+    A service in the foreground; SIGTERM lets a running job save its state and gives it back. 10 where --once did nothing.
 
     Example: edge-sleep worker --home ~/worker --set thor.mailbox=folder:/mnt/mailbox --set thor.bases=[seedling]
     """

@@ -152,7 +152,7 @@ class Book:
         return Standing(going_on=f"{entry.outcome or 'killed'} at attempt {entry.attempts}, and is tried again", wait=wait)
 
     def begin(self, on: date) -> Book:
-        """A night of a date is about to begin, or to be gone on with. Giving way to a conversation, or shipping, was no attempt."""
+        """A night of a date is about to begin, or to be gone on with. Giving way to a conversation or shipping was no attempt."""
         assert self.at is not None
         before = self.of(on)
         attempts = 1 if before is None else before.attempts + (before.outcome not in _FREE)

@@ -19,6 +19,7 @@ from edge_sleep.sync import ledger, outbox
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import read_json, write_bytes, write_json
 from edge_sleep.system.home import Home
+from edge_sleep.thor import ledger as jobs
 
 MARK = "[forgotten]"
 # What a night leaves beside its record that holds words; it can be made from the record again, or is only for a resume.
@@ -55,6 +56,7 @@ def carry_out(home: Home, buffer: Buffer, planned: dict[str, Any], clock: Clock)
     shutil.rmtree(home.cache, ignore_errors=True)
     for night in sorted(home.nights.iterdir()) if home.nights.is_dir() else []:
         _clear_night(night, wanted.texts, set(planned["adapters"]))
+    jobs.forget(home)
     for folder in (home.sessions, home.root / "outbox", home.root / "jobs"):
         for file in sorted(folder.rglob("*")) if folder.is_dir() else []:
             if file.is_file() and holds(file, wanted.texts):

@@ -22,7 +22,7 @@ _LOOK_SECONDS = 15.0                               # between two looks of a nigh
 
 
 def come_back(night: Night) -> Ended | None:
-    """Look what became of a job of this night. Returns what the night ends with; None: it goes on, with the result where one came.
+    """Look what became of a job of this night. Returns what the night ends with; None: it goes on, with a result that came.
 
     Raises RemoteRefused where what came is not to be believed: it is kept aside, the job taken back, and the night is unfinished.
     """
@@ -184,7 +184,7 @@ def _stage(night: Night, record: dict, mailbox: Mailbox, answer: Answer) -> None
     mailbox.fetch(record["job"], answer.blob, answer.size_bytes, RESULT_LIMIT_BYTES, sealed)
     signer = envelope.unseal(sealed, plain, mailbox.keys, f"result:{record['job']}", RESULT_LIMIT_BYTES)
     if signer.id != answer.worker.id:
-        raise RemoteRefused(f"the result of job {record['job']} is sealed by machine {signer.id} and signed by {answer.worker.id}")
+        raise RemoteRefused(f"the result of job {record['job']} is sealed by machine {signer.id}, and said to be of another")
     came = bundle.unpack_result(plain, content)
     checks = verify.check(came, content, asked, signer.id, night.parent_folder, night.base.place.folder)
     verify.stage(came, content, night.state)

@@ -11,11 +11,10 @@ from datetime import timedelta
 from edge_sleep.checkpoint import manifest
 from edge_sleep.device import environment, memory
 from edge_sleep.device.doctor.torch_probes import check_nf4
-from edge_sleep.errors import IntegrityError, Outcome, SyncError
+from edge_sleep.errors import Outcome
 from edge_sleep.model import shape
-from edge_sleep.stages import choose, result
+from edge_sleep.stages import choose, learn, result
 from edge_sleep.stages.context import Ended, Night
-from edge_sleep.stages.learn import held_out_examples
 from edge_sleep.system.files import TEMPORARY, read_json, storage_errors, write_bytes, write_json
 from edge_sleep.thor import ledger
 from edge_sleep.thor import ship as policy
@@ -101,12 +100,7 @@ def _here(night: Night, plan: planner.Plan, stopped: Ended | None) -> Here:
 
 def _there(night: Night, begun: bool) -> There:
     asked, configured = night.config.thor.ship, bool(night.config.thor.mailbox)
-    paired, unusable = 0, None
-    if configured and asked != "never":
-        try:
-            paired = len(_keys(night).peers)
-        except (SyncError, IntegrityError) as error:
-            unusable = error.message
+    paired, unusable = learn.paired_machines(night.home) if configured and asked != "never" else (0, None)
     sent = ledger.of_night(night.home, night.id)
     declined = [one["reason"] for one in sent if one["state"] == ledger.CANCELLED and one["declined"]]
     return There("always" if night.request.ship and asked != "never" else asked, configured, paired, unusable,
@@ -142,7 +136,7 @@ def _packed(night: Night, plan: planner.Plan, decision: Decision) -> dict:
     keys, config, state = _keys(night), night.config, night.state
     reached = training_state.latest(state)
     if config.train.patience and not (state / bundle.HELD_OUT).is_file():
-        training_state.write_examples(state, held_out_examples(night), bundle.HELD_OUT)
+        training_state.write_examples(state, learn.held_out_examples(night), bundle.HELD_OUT)
     files = bundle.files_of_a_night(state, night.parent_folder, reached)
     planned = read_json(state / "plan.json", "plan")
     # How it had begun here; what begins elsewhere is made to fit there.

@@ -22,7 +22,8 @@ class Heart:
     def __init__(self, mailbox: Mailbox, offer: Offer, lease: int, lease_seconds: float,
                  tell: Callable[..., None] = lambda event, **facts: None):
         """mailbox: of its own, for this thread. tell(event, ...): what did not get through."""
-        self.mailbox, self.offer, self.lease, self.seconds, self.tell = mailbox, offer, lease, lease_seconds / BEATS_PER_LEASE, tell
+        self.mailbox, self.offer, self.lease, self.tell = mailbox, offer, lease, tell
+        self.seconds = lease_seconds / BEATS_PER_LEASE
         self.lost: str | None = None
         self.step: int | None = None
         self.steps: int | None = None

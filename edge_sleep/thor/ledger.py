@@ -4,6 +4,7 @@ The two tell one story: `SHARED` is what both have, and is the same on both once
 """
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,26 @@ def of_night(home: Home, night: str) -> list[dict[str, Any]]:
 def away(home: Home, night: str) -> dict[str, Any] | None:
     """The job that a night waits for."""
     return next((one for one in reversed(of_night(home, night)) if one["state"] in AWAY), None)
+
+
+def forget(home: Home) -> list[str]:
+    """After nights lost words: jobs whose night has none of its state any more are taken back, what ended jobs left is removed.
+
+    It is sealed, so nobody could look which words are in it. Returns the jobs of which something may lie in the mailbox.
+    """
+    on_the_remote = []
+    for record in list(records(home, "edge")):
+        if record["state"] in AWAY and (home.night(record["night"]) / "state" / "plan.json").is_file():
+            continue
+        if record["state"] in AWAY:
+            said = "cancel" if record["state"] == SENT else None
+            write(home, record | {"state": CANCELLED, "reason": "what it would have learned was forgotten", "to_say": said})
+        if record["shipped"]:
+            on_the_remote.append(record["job"])
+        for left in folder(home, record["job"]).iterdir():
+            if left.name != RECORD:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+    return on_the_remote
 
 
 def returned(home: Home, night: str) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """The machine that does others' training: takes a job by lease, trains it as a night would, answers once, and forgets nothing.
 
-jobs/<id>/ of its own home holds what it does: received/ (what was sent), work/ (a folder like a night's), record.json, events.jsonl.
+jobs/<id>/ of its own home holds what it does: received/ (what was sent), work/ (a folder like a night's), record, events.
 A worker that is killed goes on from the step it had saved, if it is the one that takes the job again.
 """
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edge_sleep.system.files import TEMPORARY, read_json, storage_errors, write_
 from edge_sleep.system.home import Home
 from edge_sleep.system.lock import hold, holder
 from edge_sleep.system.signals import Signals
-from edge_sleep.thor import bundle, job, ledger, lease, verify
+from edge_sleep.thor import bundle, job, lease, ledger, verify
 from edge_sleep.thor.heart import Heart
 from edge_sleep.thor.job import Job
 from edge_sleep.thor.lease import Act, Watch
@@ -36,7 +36,7 @@ from edge_sleep.train.budget import Contract
 from edge_sleep.train.limits import limits
 from edge_sleep.train.pace import Pace
 
-TRIES = 4                                          # of one job from one step, before it is sent back: what kills a worker kills it again
+TRIES = 4                                          # of one job from one step: what kills a worker kills it again
 _PAUSE_SECONDS = 600.0                             # until a job that stopped for heat is taken again
 _IDLE_SECONDS = (5.0, 60.0)                        # from, to: between two looks at a mailbox that does not answer
 
@@ -254,8 +254,8 @@ class Worker:
                 except EdgeSleepError as error:
                     self.tell(f"thor.bases: {model} is left out: {error.message}")
         if asked.base.sha256 not in self._bases:
-            raise RemoteRefused(f"base not here: {asked.base.source} ({asked.base.sha256[:12]}) is none of the {len(self._bases)} in "
-                                "thor.bases of the worker")
+            raise RemoteRefused(f"base not here: {asked.base.source} ({asked.base.sha256[:12]}) is none of the "
+                                f"{len(self._bases)} in thor.bases of the worker")
         return self._bases[asked.base.sha256]
 
     def _settings(self, asked: Job) -> Config:
