@@ -65,6 +65,8 @@ def command(
 
 def can_ship(home: Home, config: Config) -> None:
     """Raises UsageError where nothing could be shipped, whatever the night is."""
+    if not config.thor.mailbox:
+        raise UsageError("no mailbox is configured", "`--set thor.mailbox=folder:/PATH`, or in the home's edge-sleep.yaml")
     if config.thor.ship == "never":
         raise UsageError("thor.ship is never", "`--set thor.ship=needed`")
     if not _mailbox(home, config).keys.peers:

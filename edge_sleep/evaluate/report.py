@@ -103,7 +103,17 @@ def _cost(record: dict) -> list[str]:
     if train.get("steps"):
         lines.append(f"Training: {train['steps']} steps, loss {train['loss_first']:.3f} to {train['loss_last']:.3f} "
                      f"({train['stop_reason']})")
-    return lines + _candidates(train)
+    return lines + _elsewhere(record) + _candidates(train)
+
+
+def _elsewhere(record: dict) -> list[str]:
+    """Who trained it, where that was another machine."""
+    remote = record.get("remote")
+    if not remote:
+        return []
+    worker = remote.get("worker") or {}
+    return [f"Trained by {worker.get('name')} ({worker.get('id')}) as job {str(remote.get('job'))[:12]}, verified here: "
+            f"{', '.join(remote.get('verified') or [])}"]
 
 
 def _heat(measured: dict) -> list[str]:

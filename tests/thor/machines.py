@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_sleep.config import load
 from edge_sleep.seal.keys import Keys
 from edge_sleep.system.children import environment
+from edge_sleep.system.clock import Clock
 from edge_sleep.system.home import Home
 from edge_sleep.thor import ledger
+from edge_sleep.thor.mailbox import Mailbox
+from edge_sleep.thor.worker import Worker
 from tests import micro
 
 SMALL = 500 << 20                                  # too little for one example of the micro-night, enough for judging it
@@ -47,10 +51,21 @@ class Place:
         return micro.night(self.root / name, self.model, self.sessions, "companion.embedding=full",
                            f"thor.mailbox=folder:{self.mailbox}", f"budget.memory_bytes={memory}", *sets, **request)
 
+    def settings(self, *sets: str) -> tuple[str, ...]:
+        """Of a worker."""
+        return (f"thor.mailbox=folder:{self.mailbox}", f"thor.bases={json.dumps([str(self.model)])}", "thor.lease=10s",
+                "train.threads=1", "train.state_every=0s", "thermal.source=none", *sets)
+
+    def work(self, name: str, *sets: str, once: bool = True, most: int | None = None) -> tuple[int, list[str]]:
+        """What a worker does that is in this process: (jobs done, what it said)."""
+        home, said = self.home(name), []
+        config = load(None, self.settings(*sets))
+        worker = Worker(home, config, lambda: Mailbox.open(home, config, Clock()), said.append)
+        return worker.run(once, most), said
+
     def worker(self, name: str, *sets: str, options: tuple[str, ...] = ("--max-jobs", "1")) -> subprocess.Popen:
         """A worker, in a process of its own."""
-        given = (f"thor.mailbox=folder:{self.mailbox}", f"thor.bases={json.dumps([str(self.model)])}", "thor.lease=4s",
-                 "train.threads=1", "train.state_every=0s", "thermal.source=none", *sets)
+        given = self.settings(*sets)
         log = open(self.root / f"{name}.log", "ab")  # noqa: SIM115 - the process's own
         return subprocess.Popen([sys.executable, "-m", "edge_sleep", "worker", *options, "--home", str(self.root / name),
                                  *(part for one in given for part in ("--set", one))],

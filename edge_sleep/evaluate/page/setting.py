@@ -42,6 +42,11 @@ def environment(morning: Morning) -> Raw:
             ("Base", _base(record.get("base") or {})),
             ("Parent", record.get("parent") or "the base itself"),
             ("Candidate", record.get("candidate") or "none")]
+    if remote := record.get("remote"):
+        worker = remote.get("worker") or {}
+        rows.append(("Trained by", f"{worker.get('name')} ({worker.get('id')}), shipped {words.day(remote.get('shipped'))} "
+                     f"{words.time_of_day(remote.get('shipped'))}, back {words.time_of_day(remote.get('returned'))}; verified here: "
+                     f"{', '.join(remote.get('verified') or [])}"))
     if power := found.get("power"):
         rows.append(("Power settings", "; ".join(_setting(change) for change in power)))
     order = [(_DEVICES.get(str(entry.get("device")), words.plain(entry.get("device"))),
