@@ -47,7 +47,7 @@ class Heart:
     def give_back(self) -> None:
         """Let the next worker have it without a wait. Raises SyncError."""
         self._over.set()
-        self._count += 1
+        self._thread.join(self.seconds)            # a beat of its own after this one would take it back
         self.mailbox.beat(self.offer, self.lease, self._count + 1, step=self.step, steps=self.steps, given_back=True)
 
     def _beat(self) -> None:

@@ -174,6 +174,17 @@ class Mailbox:
             return Seen()
         return Seen(None, progress.lease, progress.holder or None, progress.beat, progress.given_back)
 
+    def ended(self, job: str) -> tuple[str | None, str | None]:
+        """(Why nobody works on a job any more, the id of the machine that answered it); None for what is not so."""
+        try:
+            offer = self.waiting(job)
+        except Missing:
+            return "it is no longer in the mailbox", None
+        except RemoteRefused as error:
+            return error.message, None
+        answer = self._by(offer, "result", offer.workers)
+        return self.seen(offer).closed, None if answer is None else answer[1].id
+
     def progress(self, offer: Offer) -> Progress | None:
         """The newest lease; its holder is empty where nobody whom the job names has signed it."""
         return self._newest(offer, {entry.name.rpartition("/")[2] for entry in self.remote.list(f"{ROOT}/{offer.job}/")})

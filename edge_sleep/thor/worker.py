@@ -15,6 +15,7 @@ from edge_sleep.config import Config
 from edge_sleep.data.experience import Example
 from edge_sleep.device import detect, environment, profile, shortage
 from edge_sleep.device.doctor.heat import read_trips
+from edge_sleep.device.machine import on_board
 from edge_sleep.device.telemetry.choose import choose
 from edge_sleep.errors import Busy, DoesNotFit, EdgeSleepError, ModelError, Preempted, RemoteRefused, SyncError, TooHot
 from edge_sleep.model.base import Base, BaseSource, fingerprint, resolve
@@ -33,11 +34,13 @@ from edge_sleep.thor.mailbox import BUNDLE_LIMIT_BYTES, ROOT, Mailbox, Offer
 from edge_sleep.train import forecast
 from edge_sleep.train import state as training_state
 from edge_sleep.train.budget import Contract
-from edge_sleep.train.limits import limits
+from edge_sleep.train.limits import check_seen, limits
 from edge_sleep.train.pace import Pace
 
+RECEIVED, WORK = "received", "work"
 TRIES = 4                                          # of one job from one step: what kills a worker kills it again
 _PAUSE_SECONDS = 600.0                             # until a job that stopped for heat is taken again
+_PIECE_SECONDS = 10.0                              # a signal is heard after so long
 _IDLE_SECONDS = (5.0, 60.0)                        # from, to: between two looks at a mailbox that does not answer
 
 
@@ -56,6 +59,7 @@ class Worker:
     _not_before: dict[str, float] = field(default_factory=dict)    # monotonic
     _bases: dict[str, BaseSource] | None = None
     _busy: str | None = None
+    _tidied: bool = False
 
     def run(self, once: bool = False, most: int | None = None) -> int:
         """Work until a signal, or with `once` until nothing is left to take; most: jobs to finish. Returns how many it did."""
@@ -78,14 +82,19 @@ class Worker:
         return done
 
     def look(self, mailbox: Mailbox) -> tuple[bool | None, float]:
-        """Look at every open job and do the first that can be had: (True where it was answered, None where none was had; seconds
-        until one may be had, 0 where nothing is known)."""
+        """Look at every open job and do the first that can be had.
+
+        Returns (True where it was answered, False where it was sent back, None where none was had or it was given back; seconds
+        until one may be had, 0 where nothing is known).
+        """
         busy = self._device_taken()
         if busy != self._busy and busy is not None:
             self.tell(f"{busy}; no job is taken meanwhile")
         self._busy = busy
         if busy is not None:
             return None, _IDLE_SECONDS[0]
+        if not self._tidied:
+            self._tidy(mailbox)
         waits = []
         for name in mailbox.jobs(frozenset(self._over)):
             now = self.clock.monotonic()
@@ -100,14 +109,31 @@ class Worker:
                 self._watches[name] = step.watch
             if step.act is Act.LEAVE:
                 self._over.add(name)
+                self._tidied = False
             elif step.act is Act.WAIT:
                 waits.append(step.seconds)
             elif mailbox.take(offer, step.number):
                 self.tell(f"job {name[:12]} of {offer.home.name}: {step.reason}; taken with lease {step.number}")
+                self._tidied = False
                 return self._do(mailbox, offer, step.number), 0.0
             else:
                 waits.append(_IDLE_SECONDS[0])     # another was first
         return None, min(waits, default=0.0)
+
+    def _tidy(self, mailbox: Mailbox) -> None:
+        """Keep no words of jobs that are over, and name what became of those that a kill left unnamed."""
+        for record in list(ledger.records(self.home, "worker")):
+            folder = ledger.folder(self.home, record["job"])
+            left = [folder / name for name in (RECEIVED, WORK) if (folder / name).is_dir()]
+            if left and record["state"] in (ledger.WORKING, ledger.GIVEN_BACK):
+                closed, by = mailbox.ended(record["job"])
+                if closed is None:
+                    continue
+                state = ledger.DELIVERED if by == mailbox.keys.own.id and record["candidate"] else ledger.LOST
+                ledger.write(self.home, record | {"state": state, "reason": closed})
+            for one in left:
+                shutil.rmtree(one)
+        self._tidied = True
 
     def _device_taken(self) -> str | None:
         for lock in (self.home.session_lock, self.home.night_lock):
@@ -139,7 +165,7 @@ class Worker:
         events = EventLog(folder / "events.jsonl", self.clock)
         before = ledger.read(self.home, offer.job)
         record = before or ledger.blank("worker", offer.job, ledger.WORKING)
-        reached = training_state.latest(folder / "work" / "state")
+        reached = training_state.latest(folder / WORK / "state")
         step = None if reached is None else reached.name
         tries = record.get("tries", 0) + 1 if record.get("reached") == step else 1
         record |= {"state": ledger.WORKING, "home": offer.home.id, "attempts": number, "tries": tries, "reached": step,
@@ -164,15 +190,15 @@ class Worker:
                 self._decline(mailbox, offer.job, error.message)
                 self._close(record, events, ledger.DECLINED, error.message)
                 return False
+            except SyncError as error:
+                return self._stop(offer, heart, record, events, error.message)
             except EdgeSleepError as error:
-                self._stop(offer, heart, record, events, error.message)
-                if not isinstance(error, SyncError):
-                    raise
-                return None
+                self._stop(offer, heart, record, events, error.message, a_try=True)
+                raise
 
     def _received(self, mailbox: Mailbox, offer: Offer, folder: Path) -> Job:
         """What was sent, unsealed and unpacked once. Raises RemoteRefused."""
-        received = folder / "received"
+        received = folder / RECEIVED
         if not received.is_dir():
             sealed, plain = folder / "bundle.sealed", folder / f"{TEMPORARY}bundle.zip"
             mailbox.fetch(offer.job, offer.blob, offer.size_bytes, BUNDLE_LIMIT_BYTES, sealed)
@@ -196,9 +222,9 @@ class Worker:
         from edge_sleep.train.session import TrainingStop, train_candidate
 
         found = self._base(asked)
-        verify.check_job(asked, folder / "received", found.folder)
-        state, parent = bundle.lay_out(folder / "received", asked, folder / "work")
-        if (state / "candidate").is_dir() and record["train"] is not None:
+        verify.check_job(asked, folder / RECEIVED, found.folder)
+        state, parent = bundle.lay_out(folder / RECEIVED, asked, folder / WORK)
+        if (state / "candidate").is_dir() and record["candidate"] is not None:
             return None                            # trained, and killed before it was delivered
         config = self._settings(asked)
         device = replace(detect.tried(asked.base.compute_dtype)[0], compute_dtype=asked.base.compute_dtype)
@@ -206,7 +232,7 @@ class Worker:
                     asked.base.quantisation)
         lesson = training_state.read_examples(state)
         board = profile.detect()[0]
-        plan = self._plan(asked, config, base, device, lesson, board, folder / "work")
+        plan = self._plan(asked, config, base, device, lesson, board, folder / WORK)
         events("plan", **plan.as_json())
         if plan.where == "none":
             raise DoesNotFit(f"too large for this machine: {plan.choices[0]['reason']}")
@@ -215,6 +241,8 @@ class Worker:
         contract = Contract(self.clock, self.clock.monotonic(), asked.budget_seconds, 0.0)
         held, why = limits(self.config.thermal, self.config.power, board, read_trips())
         source, why_source = choose(self.config.thermal.source, board.power.total_rail)
+        if source is None and self.config.thermal.source != "none":
+            why_source = check_seen(held, why_source, on_board())
         events("telemetry", source="none" if source is None else source.name, reason=why_source, limits=why)
         try:
             with Pace(source, held, self.clock, events, folder / "telemetry.jsonl", contract.for_training) as pace:
@@ -276,7 +304,7 @@ class Worker:
     def _deliver(self, mailbox: Mailbox, offer: Offer, number: int, asked: Job, folder: Path, record: dict,
                  events: EventLog) -> bool | None:
         """Seal the result for the edge and publish it, once."""
-        files = bundle.files_of_a_candidate(folder / "work" / "state")
+        files = bundle.files_of_a_candidate(folder / WORK / "state")
         result = job.Result(job=asked.id, worker=mailbox.keys.own.id, base=asked.base.sha256, parent=asked.parent,
                             candidate=record["candidate"], train=job.Trained(**record["train"]), measured=record["measured"],
                             data=job.Data(**record["data"]), files=job.listed(files), versions=environment.versions(),
@@ -297,12 +325,10 @@ class Worker:
             return None
         record["returned"] = self.clock.stamp()
         self._close(record, events, ledger.DELIVERED, f"adapter {record['candidate']}")
-        for used in (folder / "received", folder / "work"):
-            shutil.rmtree(used)
         return True
 
-    def _stop(self, offer: Offer, heart: Heart, record: dict, events: EventLog, why: str) -> None:
-        """Work that ended without a result: the job is given back, unless it is no longer ours."""
+    def _stop(self, offer: Offer, heart: Heart, record: dict, events: EventLog, why: str, a_try: bool = False) -> None:
+        """Work that ended without a result: the job is given back, unless it is no longer ours. a_try: it broke here."""
         if heart.lost is not None:
             self._close(record, events, ledger.LOST, heart.lost)
             return
@@ -310,7 +336,7 @@ class Worker:
             heart.give_back()
         except SyncError as error:
             why = f"{why}; giving it back did not get through: {error.message}"
-        record["tries"] -= 1                       # it did not die of it
+        record["tries"] -= not a_try
         self._not_before.setdefault(offer.job, self.clock.monotonic() + _IDLE_SECONDS[0])
         self._close(record, events, ledger.GIVEN_BACK, why)
 
@@ -330,10 +356,10 @@ class Worker:
         until = self.clock.monotonic() + seconds
         while self.signals.received is None and (left := until - self.clock.monotonic()) > 0:
             try:
-                if mailbox.remote.wait(f"{ROOT}/", min(left, 2.0)):
+                if mailbox.remote.wait(f"{ROOT}/", min(left, _PIECE_SECONDS)):
                     return
             except SyncError:
-                self._sleep(min(left, 2.0))
+                self._sleep(left)
 
     def _sleep(self, seconds: float) -> None:
         until = self.clock.monotonic() + seconds

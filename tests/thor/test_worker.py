@@ -93,6 +93,7 @@ def test_a_bundle_that_is_none_is_sent_back_by_name(there: Machines, content: by
     record = ledger.read(there.home, JOB)
     assert record is not None and record["state"] == ledger.DECLINED
     assert re.search(why, record["reason"]) and there.declined() == record["reason"][:400]
+    there.worker.run(once=True)                                         # what it keeps of it are no words
     left = {file.name for file in (there.home.jobs / JOB).iterdir()}
     assert left == {"record.json", "events.jsonl"} and "result.json" not in there.names()
     again = Worker(there.home, there.settings, lambda: there.box("thor"), there.said.append, there.clock)
