@@ -47,7 +47,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def expected(origin: Place) -> str:
     """The adapter that the same night makes on this machine alone, with enough memory."""
     place = machines.make(origin.root.parent / "alone", origin.model)
-    record = place.night("edge", "thor.mailbox=", memory=0)
+    record = place.night("edge", "thor.ship=never", memory=0)
     assert record["plan"]["where"] == "cpu" and record["outcome"] == "promoted"
     return record["candidate"]
 
