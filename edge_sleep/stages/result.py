@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_sleep.thor.mailbox import Answer, Mailbox
 
 RECEIVED, ASIDE = "received", "refused"
-_LOOK_SECONDS = 15.0                               # between two looks of a night that waits for its result
+_LOOK_SECONDS = 5.0                                # between two looks of a night that waits for its result
 
 
 def come_back(night: Night) -> Ended | None:
@@ -76,6 +76,11 @@ def open_mailbox(night: Night) -> Mailbox:
 
 def bring_on(night: Night, record: dict) -> Ended | None:
     """Bring one job as far as it goes now."""
+    thor = night.config.thor
+    if not thor.mailbox or thor.ship == "never":
+        why = "thor.ship is never" if thor.mailbox else "thor.mailbox names none"
+        _close(night, record, ledger.CANCELLED, f"taken back: {why} any more", "cancel" if record["shipped"] else None)
+        return None
     try:
         mailbox = open_mailbox(night)
         if lost := set(record["workers"]) - {one.id for one in mailbox.keys.peers}:
@@ -84,11 +89,11 @@ def bring_on(night: Night, record: dict) -> Ended | None:
         if record["state"] == ledger.PACKED:
             _offer(night, record, mailbox)
     except (SyncError, UsageError) as error:
+        if _overdue(night, record):
+            return None
         if record["state"] == ledger.PACKED:
             night.not_shipped = f"not shipped yet, the job waits in {ledger.folder(night.home, record['job'])}: {error.message}"
             night.events("ship", job=record["job"], state="waits", reason=error.message)
-            return None
-        if _overdue(night, record):
             return None
         return Outcome.SHIPPED, f"{_since(night, record)}; the mailbox cannot be reached: {error.message}"
     return _wait(night, record, mailbox)
@@ -161,11 +166,12 @@ def _working(mailbox: Mailbox, record: dict) -> str:
 
 def _overdue(night: Night, record: dict, mailbox: Mailbox | None = None) -> bool:
     """Take the job back where it has waited for longer than thor.patience."""
-    waited = (night.clock.now() - datetime.fromisoformat(record["shipped"])).total_seconds()
+    waited = (night.clock.now() - datetime.fromisoformat(record["shipped"] or record["packed"])).total_seconds()
     if waited < night.config.thor.patience:
         return False
     record["overdue"] = True
-    _close(night, record, ledger.CANCELLED, f"no result came within {night.config.thor.patience / 3600:.1f} h", "cancel", mailbox)
+    _close(night, record, ledger.CANCELLED, f"no result came within {night.config.thor.patience / 3600:.1f} h",
+           "cancel" if record["shipped"] else None, mailbox)
     return True
 
 

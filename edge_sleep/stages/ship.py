@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from edge_sleep.checkpoint import manifest
 from edge_sleep.device import environment, memory
@@ -21,6 +22,9 @@ from edge_sleep.thor import ship as policy
 from edge_sleep.thor.ship import Cause, Decision, Here, There
 from edge_sleep.train import anatomy, planner
 from edge_sleep.train import state as training_state
+
+if TYPE_CHECKING:
+    from edge_sleep.seal.keys import Keys
 
 _STOPS = {Outcome.STOPPED_TIME: Cause.TIME, Outcome.STOPPED_HEAT: Cause.HEAT, Outcome.DOES_NOT_FIT: Cause.MEMORY}
 
@@ -108,7 +112,7 @@ def _there(night: Night, begun: bool) -> There:
                  any(one["overdue"] for one in sent), begun and night.candidates > 1)
 
 
-def _keys(night: Night):
+def _keys(night: Night) -> Keys:
     from edge_sleep.seal.keys import Keys
 
     return Keys.open(night.home.keys, clock=night.clock)

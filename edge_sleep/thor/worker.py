@@ -31,7 +31,7 @@ from edge_sleep.thor.heart import Heart
 from edge_sleep.thor.job import Job
 from edge_sleep.thor.lease import Act, Watch
 from edge_sleep.thor.mailbox import BUNDLE_LIMIT_BYTES, ROOT, Mailbox, Offer
-from edge_sleep.train import forecast
+from edge_sleep.train import forecast, planner
 from edge_sleep.train import state as training_state
 from edge_sleep.train.budget import Contract
 from edge_sleep.train.limits import check_seen, limits
@@ -295,7 +295,7 @@ class Worker:
             "companion": own.companion.model_copy(update={"system_prompt": settings.system_prompt})})
 
     def _plan(self, asked: Job, config: Config, base: Base, device: detect.Device, lesson: list[Example], board: profile.Profile,
-              work: Path):
+              work: Path) -> planner.Plan:
         """This machine's plan. The job's folder stands for a home that has this base and no night yet."""
         alone = Home(work)
         write_json(alone.base, {"quantisation": base.quantisation, "sha256": base.sha256})
