@@ -135,7 +135,7 @@ def _wait(night: Night, record: dict, mailbox: Mailbox) -> Ended | None:
         except SyncError as error:
             if _overdue(night, record):
                 return None
-            told = f"{_since(night, record)}; the mailbox cannot be read: {error.message}"
+            told = f"{_since(night, record)}; the mailbox cannot be reached: {error.message}"
         left = until - night.clock.monotonic()
         if left <= 0 or interrupted(night) is not None:
             return Outcome.SHIPPED, told
