@@ -42,7 +42,7 @@ def decide(night: Night, plan: planner.Plan, stopped: Ended | None = None) -> De
     if decision.where == "here" and stopped is None and not decision.against and (why := _no_backward(night)) is not None:
         decision = policy.decide(replace(here, no_backward=why), there)
     if there.mailbox or night.request.ship:
-        night.record["plan"]["reasons"] += [f"{line.name} {line.value}: {line.reason}" for line in decision.reasons]
+        night.record["plan"]["reasons"] += [str(line) for line in decision.reasons]
         for entry in night.record["environment"]["device_order"]:
             if entry["device"] == "another machine":
                 entry |= {"taken": decision.where == "remote", "reason": str(decision) or "this machine can do it"}
@@ -168,7 +168,7 @@ def _packed(night: Night, plan: planner.Plan, decision: Decision) -> dict:
     record = ledger.blank("edge", asked.id, ledger.PACKED) | {
         "night": night.id, "home": keys.own.id, "base": night.base.sha256, "parent": night.parent,
         "data_sha256": planned["data_sha256"], "key": planned["key"], "resumed_from": asked.resume_step, "declined": False,
-        "overdue": False, "reasons": [f"{line.name} {line.value}: {line.reason}" for line in decision.reasons],
+        "overdue": False, "reasons": [str(line) for line in decision.reasons],
         "reason": str(decision), "workers": [one.id for one in to], "bytes": (folder / "bundle.sealed").stat().st_size,
         "packed": night.clock.stamp()}
     ledger.write(night.home, record)

@@ -64,6 +64,10 @@ class Reason:
         """A line of the plan."""
         return {"name": f"ship.{self.name}", "value": self.value, "reason": self.reason}
 
+    def __str__(self) -> str:
+        """A line of the record."""
+        return f"ship.{self.name} {self.value}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class Decision:
