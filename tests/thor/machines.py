@@ -53,7 +53,7 @@ class Place:
 
     def settings(self, *sets: str) -> tuple[str, ...]:
         """Of a worker."""
-        return (f"thor.mailbox=folder:{self.mailbox}", f"thor.bases={json.dumps([str(self.model)])}", "thor.lease=10s",
+        return (f"thor.mailbox=folder:{self.mailbox}", f"thor.bases={json.dumps([str(self.model)])}", "thor.lease=20s",
                 "train.threads=1", "train.state_every=0s", "thermal.source=none", *sets)
 
     def work(self, name: str, *sets: str, once: bool = True, most: int | None = None) -> tuple[int, list[str]]:
