@@ -96,6 +96,9 @@ def bring_on(night: Night, record: dict) -> Ended | None:
             night.events("ship", job=record["job"], state="waits", reason=error.message)
             return None
         return Outcome.SHIPPED, f"{_since(night, record)}; the mailbox cannot be reached: {error.message}"
+    except RemoteRefused as error:                 # somebody else has put something under the name of this job
+        _close(night, record, ledger.REFUSED, error.message, None)
+        raise
     return _wait(night, record, mailbox)
 
 

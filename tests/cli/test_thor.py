@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import threading
 from pathlib import Path
 
@@ -17,8 +18,17 @@ from edge_sleep.system.clock import Clock
 from edge_sleep.system.home import Home
 from edge_sleep.thor import ledger
 from edge_sleep.thor.mailbox import Mailbox
+from tests.test_readme import parse, shell_lines
 
+ROOT = Path(__file__).parent.parent.parent
 JOB = "0123456789abcdef" * 2
+
+
+def test_the_guide_s_commands_exist() -> None:
+    lines = [line for line in shell_lines((ROOT / "docs" / "thor.md").read_text()) if line.startswith("edge-sleep")]
+    assert {tuple(line.split()[1:3])[0] for line in lines} >= {"thor", "worker", "ship", "night", "timer"}
+    for line in lines:
+        parse(shlex.split(line)[1:])
 
 
 def said(capsys: pytest.CaptureFixture, *arguments: str, code: int = 0) -> dict:
