@@ -78,7 +78,7 @@ class Job(_Strict):
     """What is asked. home: the machine that asks (`seal.machine.Machine.id`); parent: the adapter to go on from; experiences:
     whose words are in the examples, for the manifest; resume_step: the optimiser step whose state is in the bundle."""
 
-    version: Literal[1] = Field(SCHEMA, alias="schema")
+    version: Literal[1] = Field(1, alias="schema")
     id: JobId
     home: ShortId
     night: Word
@@ -122,7 +122,7 @@ class Data(_Strict):
 class Result(_Strict):
     """What was done. worker: the machine that did it; candidate: the adapter's id; parent and base as in the job."""
 
-    version: Literal[1] = Field(SCHEMA, alias="schema")
+    version: Literal[1] = Field(1, alias="schema")
     job: JobId
     worker: ShortId
     base: Sha256
