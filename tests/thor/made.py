@@ -39,11 +39,11 @@ def tensors(seed: int, rank: int = RANK) -> dict[str, torch.Tensor]:
     return {f"{name}.weight": torch.randn((rank, WIDTH) if name.endswith("A") else (WIDTH, rank), generator=draw) for name in NAMES}
 
 
-def make_adapter(folder: Path, values: Mapping[str, torch.Tensor], **config: Any) -> str:
+def make_adapter(folder: Path, values: Mapping[str, torch.Tensor], without: str = "", **config: Any) -> str:
     """Returns its id."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / adapter.WEIGHTS).write_bytes(save({name: value.clone() for name, value in values.items()}, metadata={"format": "pt"}))
-    (folder / adapter.CONFIG).write_text(json.dumps(CONFIG | config))
+    (folder / adapter.CONFIG).write_text(json.dumps({key: value for key, value in (CONFIG | config).items() if key != without}))
     finite = all(bool(torch.isfinite(value).all()) for value in values.values())
     return adapter.content_id(folder, BASE.sha256) if finite else "0" * 16
 
@@ -91,10 +91,10 @@ WORKER = "c" * 16
 
 
 def answer(asked: Job, root: Path, values: Mapping[str, torch.Tensor] | None = None, config: Mapping[str, Any] | None = None,
-           of_manifest: Mapping[str, Any] | None = None, **said: Any) -> tuple[Result, dict[str, Path]]:
+           of_manifest: Mapping[str, Any] | None = None, without: str = "", **said: Any) -> tuple[Result, dict[str, Path]]:
     """What a worker made of a job; said: what it says otherwise than it should."""
     candidate = root / "worked" / "candidate"
-    identity = make_adapter(candidate, values or tensors(3), **(config or {}))
+    identity = make_adapter(candidate, values or tensors(3), without, **(config or {}))
     manifest.write(candidate, **{"adapter_id": identity, "base": asked.base.entry(), "parent": asked.parent, "night": asked.night,
                                  "created": "2026-01-18T02:00:00.000+00:00", "effect": {},
                                  "data": {"sha256": asked.files["examples.jsonl"].sha256, "experiences": list(asked.experiences)},

@@ -104,8 +104,11 @@ RESULTS: dict[str, tuple[dict[str, Any], str]] = {
     "other targets": ({"config": {"target_modules": ["v_proj"]}}, "says target_modules"),
     "another method": ({"config": {"peft_type": "IA3"}}, "says peft_type 'IA3'"),
     "whole modules beside": ({"config": {"modules_to_save": ["lm_head"]}}, "says modules_to_save"),
-    "code to load": ({"config": {"auto_mapping": {"parent_library": "os"}}}, "says 'auto_mapping' .*, which was not asked"),
+    "code to load": ({"config": {"auto_mapping": {"parent_library": "os"}}}, "says auto_mapping .*, which was not asked"),
+    "a key nobody knows": ({"config": {"\x1b[2J": 1}}, "which was not asked"),
+    "a truth for a number": ({"config": {"lora_dropout": False}}, "says lora_dropout False"),
     "another base by name": ({"config": {"base_model_name_or_path": "/tmp/other"}}, "says base_model_name_or_path"),
+    **{f"without {key}": ({"without": key}, f"does not say {key}") for key in ("r", "lora_alpha", "use_rslora", "target_modules")},
     "another id": ({"candidate": "0" * 16}, "its id 0000000000000000 is not the hash of its content"),
     "manifest with another id": ({"of_manifest": {"adapter_id": "0" * 16}}, "manifest.json is not what was asked for: id"),
     "manifest with another base": ({"of_manifest": {"base": {"source": "x", "sha256": "y"}}}, "manifest.json .*: base"),
@@ -296,6 +299,8 @@ def test_a_job_is_laid_out_as_the_night_it_came_from(night: made.Night) -> None:
 
 @pytest.mark.night
 def test_a_real_night_is_what_its_base_and_settings_make(micro_home: Any) -> None:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     lora = Lora(rank=4, alpha=8)
     config, wanted = verify.fresh(micro_home.model, lora)
     folder = micro_home.root / "adapters" / micro_home.record["candidate"]
@@ -305,6 +310,8 @@ def test_a_real_night_is_what_its_base_and_settings_make(micro_home: Any) -> Non
         "base": asked.base.model_copy(update={"source": str(micro_home.model.resolve())})})
     assert verify.check_adapter(folder, asked, config, wanted, "the result") == weights.forms(folder / adapter.WEIGHTS, "x") == wanted
     verify._moved(folder, None, 12, "the result")
+    assert verify._lora_of(folder / adapter.CONFIG).rank == 4
+    assert verify.fresh(micro_home.model, verify._lora_of(folder / adapter.CONFIG)) == (config, wanted), "as a parent, it is itself"
     untrained = load((folder / adapter.WEIGHTS).read_bytes())
     untrained = {name: torch.zeros_like(value) if "lora_B" in name else value for name, value in untrained.items()}
     (folder / adapter.WEIGHTS).write_bytes(save(untrained))
@@ -316,6 +323,12 @@ def test_a_real_night_is_what_its_base_and_settings_make(micro_home: Any) -> Non
         changed = asked.model_copy(update={"settings": asked.settings.model_copy(update={"lora": other})})
         with pytest.raises(RemoteRefused, match=words):
             verify.check_adapter(folder, changed, other_config, other_wanted, "the result")
+    # What a training state calls its parameters is what an adapter's file calls them, DoRA's among them.
+    for of in (lora, Lora(rank=4, alpha=8, dora=True)):
+        with torch.device("meta"):
+            worn = adapter.attach_new(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(micro_home.model)), of, 0)
+        live = [name for name, value in worn.named_parameters() if value.requires_grad]
+        assert sorted(map(verify._as_saved, live)) == sorted(verify.fresh(micro_home.model, of)[1])
     bigger = micro.make_model(micro_home.root / "bigger", hidden=128)
     with pytest.raises(RemoteRefused, match="has the shape"):
         verify.check_adapter(folder, asked, config, verify.fresh(bigger, lora)[1], "the result")
