@@ -188,10 +188,10 @@ def check(result: Result, folder: Path, asked: Job, worker: str, parent_folder: 
     what does not hold.
     """
     what = "the result"
-    for name, found, wanted in (("worker", result.worker, worker), ("job", result.job, asked.id),
-                                ("base", result.base, asked.base.sha256), ("parent", result.parent, asked.parent)):
-        if found != wanted:
-            raise RemoteRefused(f"{what} is of another {name}: {str(found)[:16]}, not {str(wanted)[:16]}", _REFUSED)
+    for name, said, true in (("worker", result.worker, worker), ("job", result.job, asked.id),
+                             ("base", result.base, asked.base.sha256), ("parent", result.parent, asked.parent)):
+        if said != true:
+            raise RemoteRefused(f"{what} is of another {name}: {str(said)[:16]}, not {str(true)[:16]}", _REFUSED)
     candidate = folder / "candidate"
     if parent_folder is None:
         wanted_config, wanted = fresh(base_folder, asked.settings.lora)
