@@ -79,7 +79,7 @@ def altered_values(draw: Any, document: Any) -> Any:
             at = at[step]
         kind = draw(st.sampled_from(["replace", "replace", "drop", "other key", "double"]))
         if kind == "replace":
-            at[key] = draw(ODD)
+            at[key] = copy.deepcopy(draw(ODD))
         elif kind == "drop":
             del at[key]
         elif isinstance(at, dict):

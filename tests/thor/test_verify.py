@@ -58,6 +58,12 @@ def test_a_good_result_becomes_the_nights_own_candidate(night: made.Night) -> No
     assert sorted(file.name for file in (night.state / "candidate").iterdir()) == sorted([adapter.CONFIG, adapter.WEIGHTS, manifest.NAME])
 
 
+def test_an_adapter_keeps_its_rank_whatever_a_fresh_one_would_have(night: made.Night) -> None:
+    settings = night.job.settings.model_copy(update={"lora": Lora(rank=64, alpha=1, targets="all-linear")})
+    night.job = night.job.model_copy(update={"settings": settings})
+    assert len(checked(night, *made.answer(night.job, night.root))) == 10
+
+
 def values(**changes: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, torch.Tensor]:
     """A good candidate's tensors, one of them otherwise."""
     found = made.tensors(3)
