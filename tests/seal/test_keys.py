@@ -57,6 +57,14 @@ def test_a_link_in_the_place_of_keys_is_not_followed(tmp_path: Path) -> None:
         _ = one.own
 
 
+def test_what_a_power_cut_left_is_swept(tmp_path: Path) -> None:
+    one = homes.machine(tmp_path, "one")
+    (one.folder / ".tmp-identity.json.1").write_bytes((one.folder / IDENTITY).read_bytes())
+    (one.folder / ".tmp-token.2").write_bytes(b"being written by another")
+    assert Keys.open(one.folder).own == one.own
+    assert not (one.folder / ".tmp-identity.json.1").exists() and (one.folder / ".tmp-token.2").exists()
+
+
 def test_the_same_machine_when_opened_again(tmp_path: Path) -> None:
     one = homes.machine(tmp_path, "one")
     assert Keys.open(one.folder, "another name").own == one.own
