@@ -103,10 +103,10 @@ class DropboxRemote:
         digest = ContentHash(content).hexdigest()
         kind = mode.overwrite if replace else mode.add
         try:
-            found = self._calls.ask(lambda client: client.files_upload(content, path, mode=kind, mute=True, strict_conflict=not replace,
-                                                                       content_hash=digest))
+            found = self._calls.ask(lambda client: client.files_upload(
+                content, path, mode=kind, mute=True, strict_conflict=not replace, content_hash=digest))
         except Refusal as refusal:
-            if "conflict" not in refusal.tags:
+            if "conflict" not in refusal.tags or "file" not in refusal.tags:
                 raise
             found = metadata(self._calls, path)
             # An attempt whose answer was lost may have been the one that took the name.
@@ -198,7 +198,7 @@ class DropboxRemote:
             page = self._calls.ask(lambda client, cursor=cursor: client.files_list_folder_continue(cursor))  # type: ignore[misc]
 
     def _fetch(self, path: str, found: Any, writer: BinaryIO) -> bool:
-        """Bring a part to its full length; False, and an empty part, where it is not what `found` says."""
+        """Bring a part to its full length; False where it is not, or no longer, what `found` says."""
         if os.fstat(writer.fileno()).st_size > found.size:
             writer.truncate(0)
         try:
@@ -207,6 +207,10 @@ class DropboxRemote:
         except _Changed:
             writer.truncate(0)
             return False
+        except Refusal as refusal:
+            if "not_found" in refusal.tags:
+                return False
+            raise
         writer.seek(0)
         if content_hash.of_stream(writer) == found.content_hash:
             return True

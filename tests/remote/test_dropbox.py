@@ -208,6 +208,19 @@ def test_a_document_that_is_replaced_while_it_is_fetched(open_dropbox, dropbox_s
     assert (tmp_path / "t").read_bytes() == CONTENT[::-1]
 
 
+def test_a_blob_that_is_pruned_while_it_is_fetched(open_dropbox, dropbox_server, tmp_path, source):
+    open_dropbox().put("a/x", source, tmp_path / "note")
+
+    def pruned(route):
+        if route == "download":
+            dropbox_server.files.clear()
+
+    dropbox_server.faults = pruned
+    with pytest.raises(Missing):
+        open_dropbox().get("a/x", tmp_path / "t")
+    assert not (tmp_path / "t").exists()
+
+
 def test_a_home_that_is_full_is_not_a_full_dropbox(open_dropbox, tmp_path, source, monkeypatch):
     open_dropbox().put("a/x", source, tmp_path / "note")
 
@@ -278,7 +291,8 @@ def test_a_list_that_begins_anew(open_dropbox, dropbox_server):
 def test_a_folder_where_a_file_should_be(open_dropbox, dropbox_server, tmp_path, source):
     remote = open_dropbox()
     remote.publish("a/x/y", b"x")
-    for ask in (lambda: remote.put("a/x", source, tmp_path / "note"), lambda: remote.put("a/x/y/z", source, tmp_path / "note")):
+    for ask in (lambda: remote.put("a/x", source, tmp_path / "note"), lambda: remote.put("a/x/y/z", source, tmp_path / "note"),
+                lambda: remote.publish("a/x", b"x"), lambda: remote.publish("a/x/y/z", b"x")):
         with pytest.raises(SyncError, match="conflict"):
             ask()
     for ask in (lambda: remote.read("a/x", 10), lambda: remote.get("a/x", tmp_path / "t")):
