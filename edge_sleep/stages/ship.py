@@ -147,8 +147,8 @@ def _packed(night: Night, plan: planner.Plan, decision: Decision) -> dict:
     fit = asdict(plan.fit) if reached is None else read_json(state / "training.json", "training settings")
     asked = job.make(
         home=keys.own.id, night=night.id, parent=night.parent, experiences=tuple(planned["experiences"]),
-        base=job.BaseOf(source=night.base.place.source, sha256=night.base.sha256, quantisation=night.base.quantisation,
-                        compute_dtype=night.base.compute_dtype),
+        base=job.BaseOf.model_validate(night.base.entry() | {"quantisation": night.base.quantisation,
+                                                             "compute_dtype": night.base.compute_dtype}),
         settings=job.Settings(lora=config.lora, train=config.train, system_prompt=config.companion.system_prompt,
                               max_tokens=config.data.max_tokens),
         fit=job.FitOf(**fit), training_seconds=plan.training_seconds, budget_seconds=config.thor.patience,

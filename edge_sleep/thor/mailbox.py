@@ -118,12 +118,12 @@ class Mailbox:
             document, worker = self._read(job, "result", self.keys)
         except Missing:
             return None
-        blob, size, lease = document.get("result"), document.get("bytes"), document.get("lease")
+        said, lease = _sealed(document.get("result"), document.get("bytes")), document.get("lease")
         if worker.id not in workers:
             raise RemoteRefused(f"the result of job {job} is signed by machine {worker.id}, which it was not sent to")
-        if not _sealed(blob, size) or not isinstance(lease, int):
+        if said is None or not isinstance(lease, int):
             raise RemoteRefused(f"the result of job {job} says not what it is")
-        return Answer(job, blob, size, worker, lease)
+        return Answer(job, *said, worker, lease)
 
     def declined(self, job: str, workers: Sequence[str]) -> dict[str, str]:
         """Why machines sent it back, by their ids."""
@@ -154,12 +154,12 @@ class Mailbox:
     def waiting(self, job: str) -> Offer:
         """A job that was offered. Raises RemoteRefused: its sender is not paired with this machine, or it says not what it is."""
         document, home = self._read(job, "open", self.keys)
-        blob, size, named = document.get("bundle"), document.get("bytes"), document.get("workers")
-        if not _sealed(blob, size) or not isinstance(named, list) or len(named) > 64 \
+        said, named = _sealed(document.get("bundle"), document.get("bytes")), document.get("workers")
+        if said is None or not isinstance(named, list) or len(named) > 64 \
                 or not all(isinstance(one, dict) for one in named):
             raise RemoteRefused(f"job {job} of {home.name} says not what it is")
         workers = tuple(machine({"name": "worker", "made": _MADE, **one}, f"a worker of job {job}") for one in named)
-        return Offer(job, blob, size, home, workers)
+        return Offer(job, *said, home, workers)
 
     def seen(self, offer: Offer) -> Seen:
         """Who works on it, and whether anybody still needs to."""
@@ -276,5 +276,7 @@ def _lease(number: int) -> str:
     return f"lease-{number:04}"
 
 
-def _sealed(blob: Any, size: Any) -> bool:
-    return isinstance(blob, str) and _SEALED.fullmatch(blob) is not None and isinstance(size, int) and size > 0
+def _sealed(blob: Any, size: Any) -> tuple[str, int] | None:
+    """The name and the size of a sealed file, if a document says them."""
+    sound = isinstance(blob, str) and _SEALED.fullmatch(blob) is not None and isinstance(size, int) and size > 0
+    return (blob, size) if sound else None

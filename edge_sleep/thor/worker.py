@@ -183,18 +183,17 @@ class Worker:
                     stopped = self._train(asked, folder, record, heart, events)
                 if stopped is None:
                     return self._deliver(mailbox, offer, number, asked, folder, record, events)
-                return self._stop(offer, heart, record, events, stopped)
-            except Busy as error:
-                return self._stop(offer, heart, record, events, error.message)
+                self._stop(offer, heart, record, events, stopped)
+            except (Busy, SyncError) as error:
+                self._stop(offer, heart, record, events, error.message)
             except (RemoteRefused, DoesNotFit, ModelError) as error:
                 self._decline(mailbox, offer.job, error.message)
                 self._close(record, events, ledger.DECLINED, error.message)
                 return False
-            except SyncError as error:
-                return self._stop(offer, heart, record, events, error.message)
             except EdgeSleepError as error:
                 self._stop(offer, heart, record, events, error.message, a_try=True)
                 raise
+        return None
 
     def _received(self, mailbox: Mailbox, offer: Offer, folder: Path) -> Job:
         """What was sent, unsealed and unpacked once. Raises RemoteRefused."""
