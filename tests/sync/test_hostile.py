@@ -123,6 +123,15 @@ def test_a_blob_that_is_not_there_yet_is_waited_for(two) -> None:
     assert [item["id"] for item in two.thor.pull().fetched] == [first, second]
 
 
+def test_a_blob_that_was_taken_away_is_sent_again(two) -> None:
+    identity = two.orin.night(1)
+    two.orin.push()
+    (two.remote / ledger.read(two.orin.home).parcels[0].files[0].name).unlink()
+    pushed = two.orin.push()
+    assert [item["id"] for item in pushed.sent] == [identity] and "not whole on the remote" in pushed.notes[0]
+    assert [item["id"] for item in two.thor.pull().fetched] == [identity]
+
+
 def publish(one: Machine, found: Sheet, plain: dict[str, Path], tmp_path: Path) -> None:
     """What a paired machine that turned bad could publish: sealed, signed and listed as it should be."""
     def sealed(file: Path, purpose: str) -> Blob:
