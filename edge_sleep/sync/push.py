@@ -51,11 +51,9 @@ def push(home: Home, remote: Remote, keys: Keys, clock: Clock, say: Callable[[st
     with lock.hold(home.sync_lock, "a sync"):
         outbox.sweep(home)
         try:
+            _catch_up(home, clock, done)
             known = _mine(home, remote, keys, clock, done)
-            try:
-                outbox.queue_current(home, clock)
-            except IntegrityError as error:            # what waits already is sent all the same
-                done.notes.append(f"what is current cannot be queued: {error.message}")
+            _catch_up(home, clock, done)               # what the remote has lost is known now
             for entry in outbox.waiting(home):
                 known = _send(home, remote, keys, clock, known, entry, done, say)
             if known.serial != known.shown or (known.serial and known.key != keys.own.sign_key):
@@ -67,6 +65,15 @@ def push(home: Home, remote: Remote, keys: Keys, clock: Clock, say: Callable[[st
         done.serial = known.serial
         done.sealed_for = [machine.name for machine in keys.peers]
     return done
+
+
+def _catch_up(home: Home, clock: Clock, done: Pushed) -> None:
+    """Queue what a night that was cut did not; where it cannot be told what is current, what waits already is sent all the same."""
+    try:
+        outbox.queue_current(home, clock)
+    except IntegrityError as error:
+        note = f"what is current cannot be queued: {error.message}"
+        done.notes += [note] if note not in done.notes else []
 
 
 def _mine(home: Home, remote: Remote, keys: Keys, clock: Clock, done: Pushed) -> ledger.Ledger:

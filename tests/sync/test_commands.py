@@ -184,6 +184,34 @@ def test_the_watcher_sends_what_waits_and_looks_now_and_then(two) -> None:
     courier.stop()
 
 
+def test_what_hangs_is_ended_and_what_is_broken_is_let_be(two) -> None:
+    said: list[str] = []
+    codes = ["import time; time.sleep(600)", "raise SystemExit(2)", "raise SystemExit(0)"]
+    courier = Courier(two.orin.home, lambda what: [sys.executable, "-c", codes.pop(0)], said.append, os.environ, two.clock)
+    settings = config.load(None, [f"sync.remote=folder:{two.remote}"])
+    two.orin.night(1)
+    outbox.queue_current(two.orin.home, two.clock)
+    two.clock.advance(61)
+    courier.look(settings)
+    assert courier.busy
+    two.clock.advance(1201)
+    courier.look(settings)
+    assert not courier.busy and "goes on where it was" in said[-1]
+    courier.look(settings)
+    end = time.monotonic() + 60
+    while courier.busy and time.monotonic() < end:
+        courier.look(settings)
+        time.sleep(0.01)
+    assert "ended with 2" in said[-1]
+    two.clock.advance(59)
+    courier.look(settings)
+    assert not courier.busy and len(codes) == 1                # a minute at first, then ever longer
+    two.clock.advance(20)
+    courier.look(settings)
+    assert courier.busy
+    courier.stop()
+
+
 def outbox_error():
     from edge_sleep.remote.protocol import Unreachable
     return Unreachable("no network")
