@@ -86,7 +86,7 @@ def _pull(home: Home, base: Base, remote: Remote, keys: Keys, clock: Clock, expo
     if all_known:                                  # a list that is refused or gone today may be good tomorrow
         received.sweep(home, wanted)
     take, left = choose([found for _, found in sheets], _here(home, base, exports, asked))
-    done.here = len(sheets) - len(take) - len(left)
+    done.here = sum(found.kind != MARKS for _, found in sheets) - len(take) - len(left)
     done.left += [_named(found) | {"why": why} for found, why in left]
     names = {machine.id: machine.name for machine in keys.peers}
     missed: set[str] = set()

@@ -53,6 +53,8 @@ def test_forty_keeps_the_outbox_and_says_so(two, tmp_path, capsys) -> None:
     code, told = command(capsys, two.orin, "push", remote=tmp_path / "unplugged")
     assert code == 40 and "2 parcels wait in the outbox, tried again" in told["error"]["message"]
     _, told = command(capsys, two.orin, "status", remote=tmp_path / "unplugged")
+    assert run(["status", "--home", str(two.orin.home.root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["outbox"]["waiting"] == 2
     assert told["backoff"]["attempts"] == 1 and "is not there" in told["waiting"][0]["why"]
     assert command(capsys, two.orin, "push")[0] == 0           # a person need not wait
 
@@ -91,6 +93,9 @@ def test_use_proves_before_it_makes_current(two, capsys, monkeypatch) -> None:
     assert code == 0 and asked == [second, first] and store.incumbent(two.thor.home) == first
     used = json.loads((two.thor.home.received / "used.json").read_text())
     assert len(used) == 1 and "made on machine orin" in used[0]["reason"] and "0.2500" in used[0]["reason"]
+    assert run(["rollback", second, "--home", str(two.thor.home.root)]) == 0 and store.incumbent(two.thor.home) == second
+    used = json.loads((two.thor.home.received / "used.json").read_text())
+    assert (used[1]["adapter"], used[1]["before"]) == (second, first) and "unproven here" in used[1]["reason"]
 
 
 def test_import_writes_the_section(two, tmp_path, capsys) -> None:
@@ -138,6 +143,27 @@ def test_a_night_sends_and_never_fails_for_a_network(two, tmp_path) -> None:
     shutil.rmtree(two.orin.home.outbox)
     two.orin.home.outbox.write_text("a file where a folder should be")
     assert send.send(night) == "waits" and night.record["sync"]["problem"]
+
+
+def test_a_network_that_hangs_is_left_and_gone_on_with(two, monkeypatch) -> None:
+    two.orin.night(1)
+    monkeypatch.setattr(send, "_SECONDS", 0.2)
+    assert send.send(night := a_night(two.orin, f"sync.remote=folder:{two.remote}", "sync.bandwidth_bytes=1024")) == "waits"
+    assert "broken off" in night.record["sync"]["problem"] and night.record["sync"]["waiting"] == 2
+    two.orin.push()
+    assert len(files(two.remote / "blobs")) == 4 and len(two.thor.pull().fetched) == 1
+
+
+def test_a_unit_may_write_to_the_folder_and_has_a_network_for_dropbox(two, capsys, tmp_path) -> None:
+    for remote, wanted, unwanted in (("folder:/mnt/a stick", 'ReadWritePaths="-/mnt/a stick"', "AF_INET"),
+                                     ("dropbox:/companion", "AF_INET", "PrivateNetwork")):
+        assert run(["timer", "install", "--system", "--to", str(tmp_path), "--home", str(two.orin.home.root), "--set",
+                    f"sync.remote={remote}", "--set", f"companion.model={two.orin.base.place.folder}"]) == 0
+        text = "".join(file.read_text() for file in tmp_path.glob("*.service"))
+        assert wanted in text and unwanted not in text
+        for file in tmp_path.glob("*.service"):
+            file.unlink()
+    capsys.readouterr()
 
 
 def test_the_watcher_sends_what_waits_and_looks_now_and_then(two) -> None:
