@@ -68,7 +68,7 @@ def push(home: Home, remote: Remote, keys: Keys, clock: Clock, say: Callable[[st
 
 
 def _catch_up(home: Home, clock: Clock, done: Pushed) -> None:
-    """Queue what a night that was cut did not; where it cannot be told what is current, what waits already is sent all the same."""
+    """Queue what a night that was cut did not; where it cannot be told what is current, what waits already is sent."""
     try:
         outbox.queue_current(home, clock)
     except IntegrityError as error:
