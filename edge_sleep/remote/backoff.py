@@ -1,4 +1,4 @@
-"""How long to wait before asking again: a pure function, for seconds between requests and for hours between tries.
+"""How long to wait between two requests: a pure function. (Hours between two tries of the outbox are its own affair.)
 
 The wait doubles up to a longest one, half of it drawn, so that machines which lost the same network do not come back at one
 instant. What the service asks for (`Retry-After`) is never undercut.
@@ -21,7 +21,6 @@ class Policy:
 
 
 REQUEST = Policy()
-TRANSFER = Policy(first_seconds=60.0, longest_seconds=6 * 3600.0, attempts=1 << 30, patience_seconds=float("inf"))
 
 
 def pause(attempt: int, retry_after_seconds: float | None, draw: float, policy: Policy = REQUEST) -> float:

@@ -89,7 +89,7 @@ def classified(error: Exception, uncertain: bool = False) -> Trouble:
     if isinstance(error, requests.exceptions.SSLError):
         return Trouble(Unreachable("no trusted connection to Dropbox", "see whether this machine's clock is right, and whether "
                                    "the network asks for a login"), again=True, uncertain=True)
-    if isinstance(error, requests.RequestException):
+    if isinstance(error, requests.RequestException) and not isinstance(error, ValueError):
         what, do = f"the connection to Dropbox broke ({type(error).__name__})", _LATER
     else:
         what, do = f"that is no answer of Dropbox ({type(error).__name__})", "see whether the network asks for a login"

@@ -14,7 +14,7 @@ def open_remote(place: str, *, keys: Path, clock: Clock | None = None, timeout: 
     """The remote at `place`: folder:/PATH or dropbox:/PATH; asks nobody anything yet.
 
     keys: the home's keys/, where a token lies. timeout: seconds of silence that are waited for. bandwidth_bytes: most a second.
-    ca_certs: a file of certificates to trust instead of this machine's; REQUESTS_CA_BUNDLE, where it is set, counts more (requests).
+    ca_certs: a file of certificates to trust instead of this machine's; REQUESTS_CA_BUNDLE, if set, counts more (requests).
     Raises ConfigError for any other place, SyncError where a library is missing, NotAllowed where nobody logged in.
     """
     kind, _, path = place.partition(":")

@@ -102,21 +102,19 @@ class DropboxRemote:
         path, mode = self._path(name), self._dropbox.files.WriteMode
         digest = ContentHash(content).hexdigest()
         kind = mode.overwrite if replace else mode.add
-        for _ in range(_TRIES):
-            try:
-                found = self._calls.ask(lambda client, kind=kind: client.files_upload(  # type: ignore[misc]
-                    content, path, mode=kind, mute=True, strict_conflict=not replace, content_hash=digest))
-            except Refusal as refusal:
-                if "conflict" not in refusal.tags:
-                    raise
-                found = metadata(self._calls, path)
-                # An attempt whose answer was lost may have been the one that took the name.
-                if found is None or found.content_hash != digest or not (refusal.uncertain or kind.is_update()):
-                    raise Taken(f"{name} is in this Dropbox already") from None
-            if found.content_hash == digest:
-                return self._sure(found, name)
-            kind = mode.update(found.rev)
-        raise Unreachable(f"{name} arrives at Dropbox otherwise than it was sent", "it is sent again later")
+        try:
+            found = self._calls.ask(lambda client: client.files_upload(
+                content, path, mode=kind, mute=True, strict_conflict=not replace, content_hash=digest))
+        except Refusal as refusal:
+            if "conflict" not in refusal.tags or "file" not in refusal.tags:
+                raise
+            found = metadata(self._calls, path)
+            # An attempt whose answer was lost may have been the one that took the name.
+            if found is None or found.content_hash != digest or not refusal.uncertain:
+                raise Taken(f"{name} is in this Dropbox already") from None
+        if found.content_hash != digest:
+            raise Unreachable(f"{name} arrives at Dropbox otherwise than it was sent", "it is sent again later")
+        return self._sure(found, name)
 
     def read(self, name: str, limit_bytes: int) -> bytes:
         path = self._path(name)
@@ -200,7 +198,7 @@ class DropboxRemote:
             page = self._calls.ask(lambda client, cursor=cursor: client.files_list_folder_continue(cursor))  # type: ignore[misc]
 
     def _fetch(self, path: str, found: Any, writer: BinaryIO) -> bool:
-        """Bring a part to its full length; False, and an empty part, where it is not what `found` says."""
+        """Bring a part to its full length; False where it is not, or no longer, what `found` says."""
         if os.fstat(writer.fileno()).st_size > found.size:
             writer.truncate(0)
         try:
@@ -209,6 +207,10 @@ class DropboxRemote:
         except _Changed:
             writer.truncate(0)
             return False
+        except Refusal as refusal:
+            if "not_found" in refusal.tags:
+                return False
+            raise
         writer.seek(0)
         if content_hash.of_stream(writer) == found.content_hash:
             return True

@@ -114,11 +114,11 @@ class Login:
             refresh_token = self._flow.finish(code.strip()).refresh_token
         except requests.HTTPError as error:
             failure = _not_taken(error.response.status_code if error.response is not None else 0)
-        except requests.RequestException as error:
-            failure = Unreachable(f"Dropbox cannot be reached ({type(error).__name__})", "see whether this machine has a network")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:     # before the next: what requests cannot parse is both
             failure = Unreachable(f"that is no answer of Dropbox ({type(error).__name__})",
                                   "see whether the network asks for a login")
+        except requests.RequestException as error:
+            failure = Unreachable(f"Dropbox cannot be reached ({type(error).__name__})", "see whether this machine has a network")
         else:
             if refresh_token:
                 return Token(self.app_key, refresh_token)

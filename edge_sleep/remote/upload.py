@@ -106,11 +106,9 @@ class Upload:
                     found = self._found()
                     if found is not None and found.content_hash == note.hash:
                         return found
-                if "conflict" in kinds:
+                if "conflict" in kinds or not kinds & {"not_found", "closed", "incorrect_offset", "other"}:
                     raise
                 note.session, note.offset = "", 0
-                if not kinds & {"not_found", "closed", "incorrect_offset", "other"}:
-                    raise
         raise Unreachable(f"Dropbox loses what is sent of {note.name}", "it is sent again later")
 
     def _small(self, stream: BinaryIO, note: Note, mode: Any) -> Any:
