@@ -14,6 +14,7 @@ from edge_sleep.errors import IntegrityError, RemoteRefused, SyncError, UsageErr
 from edge_sleep.seal.machine import MOST_ROTATIONS, Machine, Rotation, id_of, machine, sodium, when
 from edge_sleep.system import private
 from edge_sleep.system.clock import Clock
+from edge_sleep.system.files import TEMPORARY
 
 FORMAT = 1
 IDENTITY = "identity.json"
@@ -36,6 +37,9 @@ class Keys:
         sodium()
         keys = cls(folder, clock)
         with private.locked(folder / LOCK):
+            for name_of in (IDENTITY, PEERS):              # what a power cut left half written; it may hold a secret key
+                for left in folder.glob(f"{TEMPORARY}{name_of}.*"):
+                    left.unlink()
             if not (folder / IDENTITY).exists():
                 keys._write_identity({"format": FORMAT, "name": _printable(name or socket.gethostname()), "made": clock.stamp(),
                                       "keys": [_new_pair()], "rotations": []})

@@ -144,7 +144,7 @@ def _right_form(file: Path, what: str) -> None:
 
 
 def lay_out(received: Path, asked: Job, night: Path) -> tuple[Path, Path | None]:
-    """A folder like a night's from an unpacked job: (its state/, its parent adapter), as `train.session.train_candidate` takes them.
+    """A folder like a night's from an unpacked job: (its state/, its parent), as `train.session.train_candidate` takes them.
 
     Examples and steps are copied, so a start that was killed begins with what was sent. What is there already is left: the steps
     that this worker reached are further.

@@ -25,7 +25,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ShortId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:+-]{1,80}$")]
-Line = Annotated[str, Field(max_length=400)]
+Line = Annotated[str, Field(max_length=400, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$")]     # printed: it steers no terminal
 Stamp = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?[+-]\d\d:\d\d$")]
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 Seconds = Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)]
@@ -78,7 +78,7 @@ class Job(_Strict):
     """What is asked. home: the machine that asks (`seal.machine.Machine.id`); parent: the adapter to go on from; experiences:
     whose words are in the examples, for the manifest; resume_step: the optimiser step whose state is in the bundle."""
 
-    version: Literal[1] = Field(SCHEMA, alias="schema")
+    version: Literal[1] = Field(1, alias="schema")
     id: JobId
     home: ShortId
     night: Word
@@ -122,7 +122,7 @@ class Data(_Strict):
 class Result(_Strict):
     """What was done. worker: the machine that did it; candidate: the adapter's id; parent and base as in the job."""
 
-    version: Literal[1] = Field(SCHEMA, alias="schema")
+    version: Literal[1] = Field(1, alias="schema")
     job: JobId
     worker: ShortId
     base: Sha256
@@ -164,7 +164,7 @@ def written(document: Job | Result) -> bytes:
 
 
 def read(content: bytes, kind: type[Document], what: str) -> Document:
-    """The job or result in `content`. Raises RemoteRefused naming the field that is not as the schema wants it, or a newer one."""
+    """The job or result in `content`. Raises RemoteRefused naming the field that does not follow the schema, or a newer one."""
     found = foreign.document(content, what, limit_bytes=LIMIT_BYTES)
     if not isinstance(found, dict) or type(number := found.get("schema")) is not int:
         raise RemoteRefused(f"{what} does not say which schema it follows")

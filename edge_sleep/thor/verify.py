@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edge_sleep.checkpoint import manifest
 from edge_sleep.config import Lora
 from edge_sleep.data.experience import Example
-from edge_sleep.errors import EdgeSleepError, RemoteRefused
+from edge_sleep.errors import EdgeSleepError, ModelError, RemoteRefused
 from edge_sleep.model import adapter
 from edge_sleep.system import foreign
 from edge_sleep.system.files import TEMPORARY, storage_errors, write_json
@@ -31,6 +31,10 @@ _LINE_LIMIT = 1 << 20
 _REFUSED = "it is not used; ask the machine it came from for a new one"
 _MOST = {"lora.rank": 1024, "lora.alpha": 1 << 16, "train.epochs": 1000, "train.micro_batch": 4096,
          "train.grad_accum_steps": 4096}
+
+
+_MUST_SAY = {"r", "lora_alpha", "use_rslora", "use_dora", "target_modules", "peft_type",
+             "base_model_name_or_path", "lora_dropout", "bias"}
 
 
 class _Strict(BaseModel):
@@ -82,11 +86,14 @@ def check_job(asked: Job, folder: Path, base_folder: Path) -> None:
     check_examples(folder / bundle.EXAMPLES, asked.settings.train.epochs)
     if (folder / bundle.HELD_OUT).is_file():
         check_examples(folder / bundle.HELD_OUT, asked.settings.train.epochs)
-    wanted_config, wanted = fresh(base_folder, asked.settings.lora)
+    lora = asked.settings.lora
+    if asked.parent is not None:               # its own rank and targets hold, whatever a fresh one would have now
+        lora = _lora_of(folder / "parent" / adapter.CONFIG)
+    wanted_config, wanted = fresh(base_folder, lora)
     if asked.parent is not None:
-        found = check_adapter(folder / "parent", asked, wanted_config, wanted, "the adapter to go on from")
-        _right_id(folder / "parent", asked.base.sha256, asked.parent, "the adapter to go on from")
-        wanted = found
+        what = "the adapter to go on from"
+        check_adapter(folder / "parent", asked, wanted_config, wanted, what)
+        _right_id(folder / "parent", asked.base.sha256, asked.parent, what)
     if asked.resume_step is not None:
         check_state(folder / "state", asked, wanted)
 
@@ -181,10 +188,10 @@ def check(result: Result, folder: Path, asked: Job, worker: str, parent_folder: 
     what does not hold.
     """
     what = "the result"
-    for name, found, wanted in (("worker", result.worker, worker), ("job", result.job, asked.id),
-                                ("base", result.base, asked.base.sha256), ("parent", result.parent, asked.parent)):
-        if found != wanted:
-            raise RemoteRefused(f"{what} is of another {name}: {str(found)[:16]}, not {str(wanted)[:16]}", _REFUSED)
+    for name, said, true in (("worker", result.worker, worker), ("job", result.job, asked.id),
+                             ("base", result.base, asked.base.sha256), ("parent", result.parent, asked.parent)):
+        if said != true:
+            raise RemoteRefused(f"{what} is of another {name}: {str(said)[:16]}, not {str(true)[:16]}", _REFUSED)
     candidate = folder / "candidate"
     if parent_folder is None:
         wanted_config, wanted = fresh(base_folder, asked.settings.lora)
@@ -227,20 +234,20 @@ def check_adapter(folder: Path, asked: Job, wanted_config: Mapping[str, Any], wa
 
 
 def _right_config(found: dict[str, Any], wanted: Mapping[str, Any], asked: Job, what: str) -> None:
-    lora = asked.settings.lora
-    settings = {"r": lora.rank, "lora_alpha": lora.alpha, "use_rslora": lora.rslora, "use_dora": lora.dora,
-                "peft_type": "LORA", "base_model_name_or_path": asked.base.source}
-    for key, value in {**wanted, **settings}.items():
-        if key in ("peft_version", "lora_dropout", "task_type", *(() if key in settings else ("base_model_name_or_path",))):
+    """Key by key. One that is not there has PEFT's default: so machines with PEFT of other versions understand each other."""
+    from peft import LoraConfig
+
+    defaults = LoraConfig().to_dict()
+    wanted = {**wanted, "base_model_name_or_path": asked.base.source}
+    for key in sorted({*found, *wanted}):
+        said, value = found.get(key, defaults.get(key)), wanted.get(key, defaults.get(key))
+        if key not in found and key in _MUST_SAY:
+            raise RemoteRefused(f"{what}: {adapter.CONFIG} does not say {key}", _REFUSED)
+        if key == "peft_version" and isinstance(said, str) and len(said) < 80:
             continue
-        if _plain(found.get(key, value)) != _plain(value):
-            raise RemoteRefused(f"{what}: {adapter.CONFIG} says {key} {_short(found[key])}, asked was {_short(value)}", _REFUSED)
-    # PEFT of another version may write keys that this one does not know: without a value they say nothing.
-    for key, value in found.items():
-        if key not in wanted and key not in settings and value not in (None, False, [], {}, "", 0):
-            if key == "peft_version" and isinstance(value, str) and len(value) < 80:
-                continue
-            raise RemoteRefused(f"{what}: {adapter.CONFIG} says {ascii(key)[:60]} {_short(value)}, which was not asked", _REFUSED)
+        if _plain(said) != _plain(value) or type(said) is not type(value):
+            rather = "which was not asked" if key not in wanted else f"asked was {_short(value)}"
+            raise RemoteRefused(f"{what}: {adapter.CONFIG} says {_short(key)[1:-1]} {_short(said)}, {rather}", _REFUSED)
 
 
 def _plain(value: Any) -> Any:
@@ -249,6 +256,22 @@ def _plain(value: Any) -> Any:
 
 def _short(value: Any) -> str:
     return ascii(value)[:80]
+
+
+def _lora_of(file: Path) -> Lora:
+    """The settings an adapter was made with, as far as they are settings; `check_adapter` then holds all of it against them."""
+    what = f"the adapter to go on from: {adapter.CONFIG}"
+    found = foreign.document(file.read_bytes(), what, limit_bytes=1 << 20)
+    try:
+        targets = found["target_modules"]
+        lora = Lora(rank=found["r"], alpha=found["lora_alpha"], rslora=found["use_rslora"], dora=found["use_dora"],
+                    dropout=found["lora_dropout"],
+                    targets=targets if isinstance(targets, str) else ",".join(sorted(str(name) for name in targets)))
+    except (KeyError, TypeError, ValidationError):
+        raise RemoteRefused(f"{what} does not say rank, alpha and targets", _REFUSED) from None
+    if lora.rank > _MOST["lora.rank"] or lora.alpha > _MOST["lora.alpha"]:
+        raise RemoteRefused(f"{what} says rank {lora.rank} and alpha {lora.alpha}, which no adapter here has", _REFUSED)
+    return lora
 
 
 def fresh(base_folder: Path, lora: Lora) -> tuple[dict[str, Any], dict[str, Form]]:
@@ -260,7 +283,10 @@ def fresh(base_folder: Path, lora: Lora) -> tuple[dict[str, Any], dict[str, Form
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(base_folder), local_files_only=True),
                                                  dtype=torch.float32)
-        worn = adapter.attach_new(model, lora, 0)
+        try:
+            worn = adapter.attach_new(model, lora, 0)
+        except ModelError as error:
+            raise RemoteRefused(f"the job does not fit its base: {error.message}", "ask for what this base has") from None
         tensors = get_peft_model_state_dict(worn)
     config = worn.peft_config["default"].to_dict() | {"inference_mode": True}
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
