@@ -26,7 +26,7 @@ def command(
     place = Common.of(home, profile, sets, as_json).existing_home()
     if not place.experiences.is_file():
         raise UsageError(f"{place.root} holds no experiences: there is nothing to forget")
-    with lock.hold(place.night_lock, "forget"), Buffer(place.experiences) as buffer:
+    with lock.hold(place.night_lock, "forget"), lock.hold(place.sync_lock, "forget"), Buffer(place.experiences) as buffer:
         planned = forget.plan(place, buffer, name)
         if yes:
             forget.carry_out(place, buffer, planned, Clock())

@@ -275,7 +275,7 @@ def _pulled(done: Pulled, current: dict | None) -> str:
             *(("left", f"{item.get('id') or item['machine']}: {item['why']}") for item in done.left),
             *(("refused", f"{item.get('id') or item['machine']}: {item['why']}") for item in done.refused)]
     newest = [("current there", f"{machine['name']}: {machine['latest']}") for machine in done.machines if machine["latest"]]
-    lines = [output.columns([*rows, *newest]) or "nothing new"]
+    lines = [output.columns([*rows, *newest])] if rows or newest else ["nothing new"] if current is None else []
     if not done.machines and current is None:
         lines.append("no machine is paired with this one: `edge-sleep thor pair`")
     if done.fetched:

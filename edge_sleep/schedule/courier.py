@@ -15,6 +15,7 @@ from edge_sleep.system.home import Home
 
 LOOK_SECONDS = 60.0
 FETCH_SECONDS = 6 * 3600.0             # between two looks at what others published
+LONGEST_SECONDS = 20 * 60.0            # of one process: a network that hangs, or a timer's unit, must not hold it for ever
 _STOP_SECONDS = 10.0
 
 
@@ -27,6 +28,7 @@ class Courier:
         self._home, self._command, self._say, self._environment, self._clock = home, command, say, environment, clock
         self._child: subprocess.Popen | None = None
         self._what = ""
+        self._failures, self._until = 0, 0.0
         self._next = self._fetch_at = 0.0          # since boot; the second for a pull that cannot say when it was
 
     @property
@@ -38,9 +40,15 @@ class Courier:
         now = self._clock.since_boot()
         if self._child is not None:
             if (code := self._child.poll()) is None:
+                if now >= self._until:
+                    self.stop()
+                    self._say(f"sync {self._what} was ended after {LONGEST_SECONDS / 60:.0f} min; it goes on where it was")
                 return
             self._child = None
             self._told(code)
+            self._failures = 0 if code in (Exit.OK, Exit.BUSY) else self._failures + 1
+            if self._failures:             # whatever it is that a person has to mend
+                self._next = now + backoff.wait_seconds(self._failures)
         if now < self._next:
             return
         self._next = now + LOOK_SECONDS
@@ -59,7 +67,7 @@ class Courier:
         try:
             self._child = subprocess.Popen(self._command(what), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                            env=dict(self._environment), start_new_session=True)
-            self._what = what
+            self._what, self._until = what, self._clock.since_boot() + LONGEST_SECONDS
         except OSError as error:
             self._say(f"warning: sync {what} does not start: {error.strerror}")
 

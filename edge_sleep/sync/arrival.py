@@ -19,7 +19,7 @@ from edge_sleep.model.tensors import TensorFile
 from edge_sleep.remote.protocol import Missing, Remote
 from edge_sleep.seal import envelope
 from edge_sleep.seal.keys import Keys
-from edge_sleep.sync import sheet
+from edge_sleep.sync import ledger, sheet
 from edge_sleep.sync.sheet import Blob, Sheet
 from edge_sleep.system.files import new_folder, publish_folder, read_json, sha256_file, write_json
 from edge_sleep.system.home import Home
@@ -41,7 +41,8 @@ def blob(remote: Remote, home: Home, found: Blob) -> Path:
     folder = home.received / "blobs"
     target = folder / found.sha256
     if not target.is_file():
-        there = remote.stat(found.name)
+        with ledger.not_ours():
+            there = remote.stat(found.name)
         if there is None:
             raise Missing(f"{found.name} is not on the remote, or not yet")
         if there.size_bytes != found.size_bytes:
@@ -50,7 +51,8 @@ def blob(remote: Remote, home: Home, found: Blob) -> Path:
         if free < found.size_bytes + _KEEP_FREE_BYTES:
             raise StorageError(f"{found.size_bytes} bytes are to be fetched, {free} are free at {folder}",
                                "free space on that disk")
-        remote.get(found.name, target)
+        with ledger.not_ours():
+            remote.get(found.name, target)
     if sha256_file(target) != found.sha256:
         target.unlink()
         raise RemoteRefused(f"{found.name} does not hash to its name: a byte was changed on the remote or on the way")

@@ -5,10 +5,12 @@ The list here is written first and then shown, so that a cut between the two is 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge_sleep.errors import IntegrityError, RemoteRefused
+from edge_sleep.errors import IntegrityError, RemoteRefused, SyncError
 from edge_sleep.remote.protocol import Missing, Remote
 from edge_sleep.seal import envelope
 from edge_sleep.seal.keys import Keys
@@ -125,6 +127,17 @@ def show(home: Home, ledger: Ledger, remote: Remote, keys: Keys) -> Ledger:
     return write(home, replace(ledger, shown=ledger.serial, key=keys.own.sign_key))
 
 
+@contextmanager
+def not_ours() -> Iterator[None]:
+    """What a remote says of one thing on it, such as a link or a document without end, as a refusal of that thing alone."""
+    try:
+        yield
+    except SyncError as error:
+        if type(error) is not SyncError:               # the remote itself cannot be used just now, or has no such thing
+            raise
+        raise RemoteRefused(error.message, error.do) from error
+
+
 @dataclass(frozen=True)
 class Listed:
     """A machine's list as it was read, its signature good."""
@@ -138,7 +151,8 @@ class Listed:
 def listed(remote: Remote, machine: str, keys: Keys) -> Listed | None:
     """What a machine says it published; None where it never did. Raises RemoteRefused where that is not its word."""
     try:
-        content = remote.read(place(machine), LIMIT_BYTES)
+        with not_ours():
+            content = remote.read(place(machine), LIMIT_BYTES)
     except Missing:
         return None
     document, signer = envelope.opened(content, keys, _purpose(machine), archived=True)

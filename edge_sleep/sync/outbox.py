@@ -17,7 +17,7 @@ from edge_sleep.errors import IntegrityError, RemoteRefused
 from edge_sleep.sync import ledger, sheet
 from edge_sleep.sync.sheet import ADAPTER, EXPORT, MARKS, Blob
 from edge_sleep.system.clock import Clock
-from edge_sleep.system.files import canonical_json, read_json, sweep_temporaries, write_json
+from edge_sleep.system.files import TEMPORARY, canonical_json, read_json, sweep_temporaries, write_json
 from edge_sleep.system.home import Home
 
 FORMAT = 1
@@ -180,7 +180,9 @@ def drop(home: Home, identities: Sequence[str]) -> list[str]:
 def sweep(home: Home) -> None:
     """Remove what a cut left in the outbox that no entry names. The caller holds the sync lock."""
     named = {blob.sha256 for entry in waiting(home) if entry.sealed for blob in entry.sealed.blobs}
-    sweep_temporaries(home.outbox)
+    for left in home.outbox.glob(f"{TEMPORARY}*"):         # a night may queue meanwhile: what a living process writes is its own
+        if not Path("/proc", left.name.rpartition(".")[2]).exists():
+            left.unlink(missing_ok=True)
     folder = sealed_folder(home)
     sweep_temporaries(folder)
     for file in list(folder.iterdir()) if folder.is_dir() else []:

@@ -94,6 +94,8 @@ def others(home: Home, remote: Remote, keys: Keys) -> Others:
                 received.newer(home, listed)
         except (RemoteRefused, IntegrityError) as error:
             return Others(named, frozenset(offered), f"what {machine.name} builds on is not known: {error.message}")
+        if listed is None and received.seen(home, machine.id).serial >= 0:
+            return Others(named, frozenset(offered), f"the list of {machine.name} is gone from the remote")
         for parcel in listed.parcels if listed is not None else ():
             found = received.opened(home, machine.id, parcel.sheet)
             if found is None:

@@ -74,16 +74,19 @@ def _pull(home: Home, base: Base, remote: Remote, keys: Keys, clock: Clock, expo
           done: Pulled, say: Callable[[str], None]) -> None:
     sheets: list[tuple[Machine, Sheet]] = []
     wanted: set[str] = set()
+    all_known = True
     for machine in keys.peers:
-        for parcel, found in _of_machine(home, remote, keys, machine, done):
+        parcels = _of_machine(home, remote, keys, machine, done)
+        all_known = all_known and parcels is not None
+        for parcel, found in parcels or ():
             wanted |= {blob.sha256 for blob in parcel.blobs}
             if found is not None:
                 sheets.append((machine, found))
     _unknown(remote, keys, done)
-    if not any(item.get("kind") is None for item in done.refused):       # a list that is refused today may be good tomorrow
+    if all_known:                                  # a list that is refused or gone today may be good tomorrow
         received.sweep(home, wanted)
     take, left = choose([found for _, found in sheets], _here(home, base, exports, asked))
-    done.here = len(sheets) - len(take) - len(left)
+    done.here = sum(found.kind != MARKS for _, found in sheets) - len(take) - len(left)
     done.left += [_named(found) | {"why": why} for found, why in left]
     names = {machine.id: machine.name for machine in keys.peers}
     missed: set[str] = set()
@@ -136,8 +139,9 @@ def choose(found: Iterable[Sheet], here: Here) -> tuple[list[Sheet], list[tuple[
 
 
 def _of_machine(home: Home, remote: Remote, keys: Keys, machine: Machine,
-                done: Pulled) -> list[tuple[ledger.Published, Sheet | None]]:
-    """Each parcel that a machine lists, with its sheet where that can be had and believed."""
+                done: Pulled) -> list[tuple[ledger.Published, Sheet | None]] | None:
+    """Each parcel that a machine lists, with its sheet where that can be had and believed; None where it is not known what it
+    lists."""
     entry: dict[str, Any] = {"id": machine.id, "name": machine.name, "serial": None, "parcels": 0, "latest": None}
     done.machines.append(entry)
     try:
@@ -145,11 +149,12 @@ def _of_machine(home: Home, remote: Remote, keys: Keys, machine: Machine,
         if listed is None:
             if received.seen(home, machine.id).serial >= 0:
                 done.left.append({"machine": machine.id, "why": f"the list of {machine.name} is gone from the remote"})
+                return None
             return []
         received.newer(home, listed)
     except (RemoteRefused, IntegrityError) as error:
         done.refused.append({"machine": machine.id, "why": error.message})
-        return []
+        return None
     found = []
     for parcel in listed.parcels:
         one = None

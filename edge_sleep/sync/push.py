@@ -51,11 +51,9 @@ def push(home: Home, remote: Remote, keys: Keys, clock: Clock, say: Callable[[st
     with lock.hold(home.sync_lock, "a sync"):
         outbox.sweep(home)
         try:
+            _catch_up(home, clock, done)
             known = _mine(home, remote, keys, clock, done)
-            try:
-                outbox.queue_current(home, clock)
-            except IntegrityError as error:            # what waits already is sent all the same
-                done.notes.append(f"what is current cannot be queued: {error.message}")
+            _catch_up(home, clock, done)               # what the remote has lost is known now
             for entry in outbox.waiting(home):
                 known = _send(home, remote, keys, clock, known, entry, done, say)
             if known.serial != known.shown or (known.serial and known.key != keys.own.sign_key):
@@ -69,6 +67,15 @@ def push(home: Home, remote: Remote, keys: Keys, clock: Clock, say: Callable[[st
     return done
 
 
+def _catch_up(home: Home, clock: Clock, done: Pushed) -> None:
+    """Queue what a night that was cut did not; where it cannot be told what is current, what waits already is sent."""
+    try:
+        outbox.queue_current(home, clock)
+    except IntegrityError as error:
+        note = f"what is current cannot be queued: {error.message}"
+        done.notes += [note] if note not in done.notes else []
+
+
 def _mine(home: Home, remote: Remote, keys: Keys, clock: Clock, done: Pushed) -> ledger.Ledger:
     """What this machine published. Where the remote has a newer list of its hand, a backup was restored here: that one counts."""
     known = ledger.read(home)
@@ -76,29 +83,37 @@ def _mine(home: Home, remote: Remote, keys: Keys, clock: Clock, done: Pushed) ->
         there = ledger.listed(remote, keys.own.id, keys)
     except RemoteRefused as error:
         done.notes.append(f"this machine's list on the remote is not what it published ({error.message}): it is shown anew")
-        return replace(known, shown=-1)
+        return _mended(home, remote, clock, replace(known, shown=-1), done)
     if there is None:
-        return _anew(home, remote, clock, known, done) if known.parcels else known
+        if known.parcels:
+            done.notes.append("the remote has no list of this machine: it is another one, or was emptied; the list is shown anew")
+        return _mended(home, remote, clock, replace(known, shown=0 if known.parcels else known.serial), done)
     if there.serial > known.serial:
         done.notes.append(f"the remote has list {there.serial} of this machine, this home knew {known.serial}: a backup was "
                           "restored, or another board uses the same keys")
         ours = {parcel.sheet.name: parcel for parcel in known.parcels}
         parcels = [ours.get(parcel.sheet.name) or _opened(home, remote, keys, parcel) for parcel in there.parcels]
         lost = [parcel for parcel in known.parcels if parcel.sheet.name not in {of.sheet.name for of in there.parcels}]
-        known = replace(known, serial=there.serial + 1, parcels=tuple([*parcels, *lost]))
-        return ledger.write(home, known)
-    if there.serial < known.shown:
+        known = ledger.write(home, replace(known, serial=there.serial + 1, parcels=tuple([*parcels, *lost])))
+    elif there.serial < known.shown:
         done.notes.append(f"the remote has list {there.serial} of this machine where {known.shown} was shown: somebody put an "
                           "old one back; it is shown anew")
-    return replace(known, shown=there.serial)
+    return _mended(home, remote, clock, replace(known, shown=there.serial), done)
 
 
-def _anew(home: Home, remote: Remote, clock: Clock, known: ledger.Ledger, done: Pushed) -> ledger.Ledger:
-    """The remote is another one, or was emptied: what it lacks is sent again, as far as it is in this home."""
+def _mended(home: Home, remote: Remote, clock: Clock, known: ledger.Ledger, done: Pushed) -> ledger.Ledger:
+    """The list without what the remote has lost, which is sent again as far as it is in this home."""
+    if not known.parcels:
+        return known
     there = {entry.name: entry.size_bytes for entry in remote.list("blobs/")}
     lost = [parcel for parcel in known.parcels if any(there.get(blob.name) != blob.size_bytes for blob in parcel.blobs)]
-    done.notes.append(f"the remote has no list of this machine: it is shown anew, and {len(lost)} parcels are sent again")
-    known = ledger.write(home, replace(known.without(lost), shown=0))
+    if not lost:
+        return known
+    done.notes.append(f"{len(lost)} parcels of this machine are not whole on the remote: they are sent again")
+    for blob in (blob for parcel in lost for blob in parcel.blobs):
+        if there.get(blob.name, blob.size_bytes) != blob.size_bytes:
+            done.notes.append(f"{blob.name} has {there[blob.name]} bytes there, {blob.size_bytes} were sent")
+    known = ledger.write(home, known.without(lost))
     for parcel in lost:
         if parcel.kind == ADAPTER and parcel.id and home.adapter(parcel.id).is_dir():
             outbox.queue(home, clock, ADAPTER, parcel.id)

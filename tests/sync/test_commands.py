@@ -53,6 +53,8 @@ def test_forty_keeps_the_outbox_and_says_so(two, tmp_path, capsys) -> None:
     code, told = command(capsys, two.orin, "push", remote=tmp_path / "unplugged")
     assert code == 40 and "2 parcels wait in the outbox, tried again" in told["error"]["message"]
     _, told = command(capsys, two.orin, "status", remote=tmp_path / "unplugged")
+    assert run(["status", "--home", str(two.orin.home.root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["outbox"]["waiting"] == 2
     assert told["backoff"]["attempts"] == 1 and "is not there" in told["waiting"][0]["why"]
     assert command(capsys, two.orin, "push")[0] == 0           # a person need not wait
 
@@ -91,6 +93,9 @@ def test_use_proves_before_it_makes_current(two, capsys, monkeypatch) -> None:
     assert code == 0 and asked == [second, first] and store.incumbent(two.thor.home) == first
     used = json.loads((two.thor.home.received / "used.json").read_text())
     assert len(used) == 1 and "made on machine orin" in used[0]["reason"] and "0.2500" in used[0]["reason"]
+    assert run(["rollback", second, "--home", str(two.thor.home.root)]) == 0 and store.incumbent(two.thor.home) == second
+    used = json.loads((two.thor.home.received / "used.json").read_text())
+    assert (used[1]["adapter"], used[1]["before"]) == (second, first) and "unproven here" in used[1]["reason"]
 
 
 def test_import_writes_the_section(two, tmp_path, capsys) -> None:
@@ -140,6 +145,27 @@ def test_a_night_sends_and_never_fails_for_a_network(two, tmp_path) -> None:
     assert send.send(night) == "waits" and night.record["sync"]["problem"]
 
 
+def test_a_network_that_hangs_is_left_and_gone_on_with(two, monkeypatch) -> None:
+    two.orin.night(1)
+    monkeypatch.setattr(send, "_SECONDS", 0.2)
+    assert send.send(night := a_night(two.orin, f"sync.remote=folder:{two.remote}", "sync.bandwidth_bytes=1024")) == "waits"
+    assert "broken off" in night.record["sync"]["problem"] and night.record["sync"]["waiting"] == 2
+    two.orin.push()
+    assert len(files(two.remote / "blobs")) == 4 and len(two.thor.pull().fetched) == 1
+
+
+def test_a_unit_may_write_to_the_folder_and_has_a_network_for_dropbox(two, capsys, tmp_path) -> None:
+    for remote, wanted, unwanted in (("folder:/mnt/a stick", 'ReadWritePaths="-/mnt/a stick"', "AF_INET"),
+                                     ("dropbox:/companion", "AF_INET", "PrivateNetwork")):
+        assert run(["timer", "install", "--system", "--to", str(tmp_path), "--home", str(two.orin.home.root), "--set",
+                    f"sync.remote={remote}", "--set", f"companion.model={two.orin.base.place.folder}"]) == 0
+        text = "".join(file.read_text() for file in tmp_path.glob("*.service"))
+        assert wanted in text and unwanted not in text
+        for file in tmp_path.glob("*.service"):
+            file.unlink()
+    capsys.readouterr()
+
+
 def test_the_watcher_sends_what_waits_and_looks_now_and_then(two) -> None:
     said: list[str] = []
     begun: list[str] = []
@@ -181,6 +207,34 @@ def test_the_watcher_sends_what_waits_and_looks_now_and_then(two) -> None:
     two.clock.advance(3600)
     looks(on, 1)
     assert begun == ["push", "pull", "pull"]
+    courier.stop()
+
+
+def test_what_hangs_is_ended_and_what_is_broken_is_let_be(two) -> None:
+    said: list[str] = []
+    codes = ["import time; time.sleep(600)", "raise SystemExit(2)", "raise SystemExit(0)"]
+    courier = Courier(two.orin.home, lambda what: [sys.executable, "-c", codes.pop(0)], said.append, os.environ, two.clock)
+    settings = config.load(None, [f"sync.remote=folder:{two.remote}"])
+    two.orin.night(1)
+    outbox.queue_current(two.orin.home, two.clock)
+    two.clock.advance(61)
+    courier.look(settings)
+    assert courier.busy
+    two.clock.advance(1201)
+    courier.look(settings)
+    assert not courier.busy and "goes on where it was" in said[-1]
+    courier.look(settings)
+    end = time.monotonic() + 60
+    while courier.busy and time.monotonic() < end:
+        courier.look(settings)
+        time.sleep(0.01)
+    assert "ended with 2" in said[-1]
+    two.clock.advance(59)
+    courier.look(settings)
+    assert not courier.busy and len(codes) == 1                # a minute at first, then ever longer
+    two.clock.advance(20)
+    courier.look(settings)
+    assert courier.busy
     courier.stop()
 
 

@@ -123,6 +123,34 @@ def test_a_blob_that_is_not_there_yet_is_waited_for(two) -> None:
     assert [item["id"] for item in two.thor.pull().fetched] == [first, second]
 
 
+def test_a_list_without_end_and_a_link_end_one_machines_part_alone(two, tiny_base, tmp_path) -> None:
+    third = machine(tmp_path / "third", tiny_base, two.remote, "third", two.clock)
+    fourth = machine(tmp_path / "fourth", tiny_base, two.remote, "fourth", two.clock)
+    pair(two.orin, two.thor, third, fourth)
+    for seed, one in enumerate((two.orin, third, fourth)):
+        one.night(seed)
+        one.push()
+    with open(list_of(two.remote, two.orin), "r+b") as stream:
+        stream.truncate(1 << 40)
+    weights = two.remote / ledger.read(third.home).parcels[0].files[0].name
+    weights.rename(tmp_path / "elsewhere")
+    weights.symlink_to(tmp_path / "elsewhere")
+    pulled = two.thor.pull()
+    assert [item["machine"] for item in pulled.fetched] == [fourth.keys.own.id]
+    assert {item["machine"] for item in pulled.refused + pulled.left} == {two.orin.keys.own.id, third.keys.own.id}
+    two.orin.push()                                            # who made the list shows it again
+    assert two.orin.keys.own.id in {item["machine"] for item in two.thor.pull().fetched}
+
+
+def test_a_blob_that_was_taken_away_is_sent_again(two) -> None:
+    identity = two.orin.night(1)
+    two.orin.push()
+    (two.remote / ledger.read(two.orin.home).parcels[0].files[0].name).unlink()
+    pushed = two.orin.push()
+    assert [item["id"] for item in pushed.sent] == [identity] and "not whole on the remote" in pushed.notes[0]
+    assert [item["id"] for item in two.thor.pull().fetched] == [identity]
+
+
 def publish(one: Machine, found: Sheet, plain: dict[str, Path], tmp_path: Path) -> None:
     """What a paired machine that turned bad could publish: sealed, signed and listed as it should be."""
     def sealed(file: Path, purpose: str) -> Blob:

@@ -46,6 +46,7 @@ def test_what_waits_is_in_the_order_it_was_queued(tmp_path_factory, steps) -> No
     shutil.rmtree(root)
 
 
+@settings(max_examples=50)
 @given(st.integers(1, 10_000), st.one_of(st.none(), st.floats(0, 10**6)), st.text(max_size=8))
 def test_how_long_is_waited(attempts: int, asked: float | None, who: str) -> None:
     waits = backoff.wait_seconds(attempts, asked, who)

@@ -96,6 +96,18 @@ def test_a_list_that_nobody_can_believe_keeps_everything(two) -> None:
     assert all(item["kept"] for item in run(two.orin, carry_out=True)["items"])
 
 
+def test_a_list_that_was_taken_away_keeps_everything(two) -> None:
+    first = two.orin.night(1)
+    two.orin.push()
+    two.thor.pull()
+    two.thor.night(2, parent=first)
+    two.thor.push()
+    two.orin.pull()
+    (two.remote / ledger.place(two.thor.keys.own.id)).unlink()
+    shutil.rmtree(two.orin.home.adapter(first))
+    assert all(item["kept"] for item in run(two.orin, carry_out=True)["items"])
+
+
 def test_a_prune_that_was_cut_is_ended_by_the_next(two, monkeypatch) -> None:
     first = two.orin.night(1)
     two.orin.push()

@@ -131,7 +131,7 @@ def test_an_emptied_remote_is_filled_again(two) -> None:
     shutil.rmtree(two.remote)
     two.remote.mkdir()
     again = two.orin.push()
-    assert [item["id"] for item in again.sent if item["kind"] == "adapter"] == made and "sent again" in again.notes[0]
+    assert [item["id"] for item in again.sent if item["kind"] == "adapter"] == made and "sent again" in again.notes[1]
     assert [item["id"] for item in two.thor.pull().fetched] == made
 
 
