@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from edge_sleep.errors import RemoteRefused
 from edge_sleep.seal import envelope, pairing
 from edge_sleep.system import foreign
-from edge_sleep.thor import bundle, job, verify, weights
+from edge_sleep.thor import bundle, job, received, verify, weights
 from edge_sleep.thor.weights import Form
 from tests.seal import homes
 from tests.thor import made
@@ -154,10 +154,10 @@ def readers(root: Path) -> dict[str, Reader]:
     def check_job(packed: Path, folder: Path) -> Any:
         """As `verify.check_job`, with the forms of a base that is not there."""
         asked = bundle.unpack(packed, folder)
-        verify.check_settings(asked)
-        verify.check_examples(folder / bundle.EXAMPLES, asked.settings.train.epochs)
+        received.check_settings(asked)
+        received.check_examples(folder / bundle.EXAMPLES, asked.settings.train.epochs)
         verify.check_adapter(folder / "parent", asked, made.CONFIG, forms, "parent")
-        verify.check_state(folder / "state", asked, forms)
+        received.check_state(folder / "state", asked, forms)
 
     def tensors(path: Path) -> Any:
         weights.forms(path, "x")
@@ -191,9 +191,9 @@ def readers(root: Path) -> dict[str, Reader]:
         "safetensors, bytes": Reader(altered_bytes(adapter_file), on_file(tensors)),
         "safetensors, values": Reader(altered_values(header).map(lambda found: made.safetensors(found, data)), on_file(tensors)),
         "training state, bytes": Reader(altered_bytes(contents[bundle.STATE[1]]), state),
-        "examples, bytes": Reader(altered_bytes(contents["examples.jsonl"]), on_file(lambda path: verify.check_examples(path, 2))),
+        "examples, bytes": Reader(altered_bytes(contents["examples.jsonl"]), on_file(lambda path: received.check_examples(path, 2))),
         "examples, values": Reader(altered_values(json.loads(contents["examples.jsonl"].split(b"\n")[0])).map(lambda found: written(found) + b"\n"),
-                                   on_file(lambda path: verify.check_examples(path, 2))),
+                                   on_file(lambda path: received.check_examples(path, 2))),
         "sealed file, bytes": Reader(altered_bytes(sealed), on_file(lambda path: (
             envelope.unseal(path, root / "plain", two, "result:1", 1 << 20).id, (root / "plain").read_bytes())), (one.own.id, answer)),
         "signed document, bytes": Reader(altered_bytes(signed), lambda content: envelope.opened(content, two, "lease:1")[0],

@@ -17,7 +17,7 @@ from edge_sleep.errors import RemoteRefused
 from edge_sleep.model import adapter
 from edge_sleep.seal import envelope
 from edge_sleep.system.files import sha256_file
-from edge_sleep.thor import bundle, verify, weights
+from edge_sleep.thor import bundle, received, verify, weights
 from edge_sleep.thor.job import Result, Trained
 from edge_sleep.thor.weights import Form
 from edge_sleep.train import state as train_state
@@ -206,11 +206,11 @@ def test_examples_that_cannot_be_trained(case: str, tmp_path: Path) -> None:
     content, words = EXAMPLES[case]
     (tmp_path / "examples.jsonl").write_bytes(content)
     with pytest.raises(RemoteRefused, match=words):
-        verify.check_examples(tmp_path / "examples.jsonl", 2)
+        received.check_examples(tmp_path / "examples.jsonl", 2)
 
 
 def test_examples_are_read_as_the_trainer_reads_them(night: made.Night) -> None:
-    found = verify.check_examples(night.state / "examples.jsonl", 2)
+    found = received.check_examples(night.state / "examples.jsonl", 2)
     assert found == train_state.read_examples(night.state) == made.EXAMPLES
     assert any("\u2028" in example.messages[-1]["content"] for example in found), "a line for some, not for JSON"
 
@@ -263,7 +263,7 @@ def test_a_training_state_that_is_none(case: str, night: made.Night) -> None:
     folder = state_of(night, **said)
     before = torch.get_rng_state()
     with pytest.raises(RemoteRefused, match=words):
-        verify.check_state(folder, night.job, {name: Form("F32", tuple(value.shape)) for name, value in made.tensors(1).items()})
+        received.check_state(folder, night.job, {name: Form("F32", tuple(value.shape)) for name, value in made.tensors(1).items()})
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -272,23 +272,23 @@ def test_a_training_state_before_its_first_moments(night: made.Night) -> None:
         for name in [name for name in tensors if name.startswith("exp_avg")]:
             del tensors[name]
     wanted = {name: Form("F32", tuple(value.shape)) for name, value in made.tensors(1).items()}
-    verify.check_state(state_of(night, fresh), night.job, wanted)
+    received.check_state(state_of(night, fresh), night.job, wanted)
     shutil.rmtree(night.root / "received")
-    verify.check_state(state_of(night, moment("random.cuda", torch.zeros(16, dtype=torch.uint8))), night.job, wanted)
+    received.check_state(state_of(night, moment("random.cuda", torch.zeros(16, dtype=torch.uint8))), night.job, wanted)
 
 
 @pytest.mark.parametrize("section, key, value", [("lora", "rank", 4096), ("train", "epochs", 10**6), ("train", "micro_batch", 10**6)])
 def test_settings_that_would_take_the_machine(night: made.Night, section: str, key: str, value: int) -> None:
     settings = night.job.settings.model_copy(update={section: getattr(night.job.settings, section).model_copy(update={key: value})})
     with pytest.raises(RemoteRefused, match=f"asks for {section}.{key} {value}"):
-        verify.check_settings(night.job.model_copy(update={"settings": settings}))
+        received.check_settings(night.job.model_copy(update={"settings": settings}))
 
 
 def test_a_job_is_laid_out_as_the_night_it_came_from(night: made.Night) -> None:
-    received = night.root / "job"
-    bundle.unpack(night.pack(), received)
+    sent = night.root / "job"
+    bundle.unpack(night.pack(), sent)
     for _ in range(2):
-        state, parent = bundle.lay_out(received, night.job, night.root / "here")
+        state, parent = bundle.lay_out(sent, night.job, night.root / "here")
     assert parent is not None and parent.name == night.job.parent
     assert adapter.content_id(parent, made.BASE.sha256) == night.job.parent
     assert train_state.read_examples(state) == made.EXAMPLES and train_state.latest(state) == state / "step-000003"
@@ -296,7 +296,7 @@ def test_a_job_is_laid_out_as_the_night_it_came_from(night: made.Night) -> None:
     plan = json.loads((state / "plan.json").read_bytes())
     assert plan["night"] == night.job.night and plan["experiences"] == list(night.job.experiences)
     (state / "step-000003").rename(state / "step-000009")
-    bundle.lay_out(received, night.job, night.root / "here")
+    bundle.lay_out(sent, night.job, night.root / "here")
     assert train_state.latest(state) == state / "step-000009", "a worker that was killed goes on from where it was"
 
 
@@ -334,7 +334,7 @@ def test_a_real_night_is_what_its_base_and_settings_make(micro_home: Any) -> Non
         with torch.device("meta"):
             worn = adapter.attach_new(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(micro_home.model)), of, 0)
         live = [name for name, value in worn.named_parameters() if value.requires_grad]
-        assert sorted(map(verify._as_saved, live)) == sorted(verify.fresh(micro_home.model, of)[1])
+        assert sorted(map(received._as_saved, live)) == sorted(verify.fresh(micro_home.model, of)[1])
     bigger = micro.make_model(micro_home.root / "bigger", hidden=128)
     with pytest.raises(RemoteRefused, match="has the shape"):
         verify.check_adapter(folder, asked, config, verify.fresh(bigger, lora)[1], "the result")
