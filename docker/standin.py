@@ -56,6 +56,9 @@ def _unpack(root: Path) -> None:
             raise RuntimeError(f"{package.name} cannot be unpacked")
     shutil.rmtree(packages)
     shutil.rmtree(root / "debootstrap")
+    if (root / "proc").is_symlink():                        # in a container debootstrap lends the host's until its second half
+        (root / "proc").unlink()
+        (root / "proc").mkdir(0o555)
     for name in ("passwd", "group"):
         shutil.copy(root / f"usr/share/base-passwd/{name}.master", root / "etc" / name)
 

@@ -100,7 +100,11 @@ class Container:
 
     def stop(self) -> None:
         """SIGTERM to its first process, as `docker stop` sends it."""
-        subprocess.run([*_CRUN, "kill", self.name, "TERM"], check=True, capture_output=True)
+        self.signal("TERM")
+
+    def signal(self, name: str) -> None:
+        """Another signal to its first process."""
+        subprocess.run([*_CRUN, "kill", self.name, name], check=True, capture_output=True)
 
     def health(self) -> subprocess.CompletedProcess[str]:
         """The image's own HEALTHCHECK."""
@@ -203,7 +207,9 @@ def _mounted(image: str) -> Iterator[Path]:
         buildah("rm", container, quiet=True)
 
 
-def main() -> int:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
+    """The command line; what stands behind `--` is the command inside, options and all."""
+    cut = words.index("--") if "--" in words else len(words)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["build", "run"])
     parser.add_argument("kind", choices=sorted(_SERVICE))
@@ -214,8 +220,15 @@ def main() -> int:
     parser.add_argument("--mount", action="append", default=[], metavar="SOURCE:TARGET")
     parser.add_argument("--jtop", action="store_true", help="with compose.jtop.yaml")
     parser.add_argument("--entrypoint", help="another program than edge-sleep")
-    parser.add_argument("command", nargs="*")
-    asked = parser.parse_args()
+    asked = parser.parse_args(words[:cut])
+    if asked.what == "run" and asked.home is None:
+        parser.error("run needs --home DIR")
+    asked.command = list(words[cut + 1:])
+    return asked
+
+
+def main() -> int:
+    asked = parsed(sys.argv[1:])
     if (why := impossible(asked.arch)) is not None:
         print(why, file=sys.stderr)
         return 3
@@ -224,8 +237,6 @@ def main() -> int:
         image = build(asked.kind, asked.arch, asked.build_arg)
         print(json.dumps({"image": image, "seconds": round(time.monotonic() - began), "bytes": size_bytes(image)}))
         return 0
-    if asked.home is None:
-        parser.error("run needs --home DIR")
     with container(asked.kind, asked.arch, asked.home, asked.command, board=asked.board, mounts=asked.mount,
                    entrypoint=[asked.entrypoint] if asked.entrypoint else (), jtop=asked.jtop) as made:
         done = made.run()

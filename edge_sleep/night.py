@@ -73,7 +73,12 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
             # Neighbours come back when the night's memory is free again and its end is on the disk.
             with pacing.of_night(night) as night.pace, \
                     Neighbours(config.neighbours, home.neighbours_intent, events) as neighbours:
-                ended = _stages(night, neighbours)
+                try:
+                    ended = _stages(night, neighbours)
+                except Exception as error:
+                    if neighbours.changes:
+                        shortage.let_go(error)
+                    raise
                 team.dismiss(device.kind == "gpu")
                 if neighbours.changes:
                     shortage.give_back()

@@ -58,6 +58,7 @@ def begin(
     except BaseException:
         stop_holder(place)
         raise
+    turn.focus(place, _WHAT, pid)
     output.answer({"held": True, "pid": pid, "waited_seconds": waited},
                   f"the device is yours until `edge-sleep session end` (held by pid {pid})", as_json)
 
@@ -137,4 +138,5 @@ def stop_holder(home: Home) -> bool:
                        f"end it by hand: kill -9 {begun}")
         time.sleep(0.02)
     _pid_file(home).unlink(missing_ok=True)
+    turn.unfocus(home, _WHAT)
     return True

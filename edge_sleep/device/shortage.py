@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import gc
+import traceback
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -60,6 +61,17 @@ def give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)      # glibc's own; musl has none and needs none
     if trim is not None:
         trim(0)
+
+
+def let_go(error: BaseException) -> None:
+    """Give back what the functions that `error` came through still hold: its traceback keeps models alive as long as it lives."""
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        traceback.clear_frames(at.__traceback__)
+        at = at.__cause__ or at.__context__
+    give_back()
 
 
 class Portions:

@@ -21,7 +21,9 @@ from edge_sleep.evaluate.recital import Lessons
 from edge_sleep.evaluate.rival import MEMORIES, compete
 from edge_sleep.model import adapter
 from edge_sleep.model.base import Base, LoadedBase, context_length, load
+from edge_sleep.model.forwards import looking_inside
 from edge_sleep.system.clock import Clock
+from edge_sleep.system.imports import looking
 
 Item = TypeVar("Item")
 BEFORE, AFTER = "before", "after"
@@ -36,34 +38,33 @@ class Hearing:
 
 
 def _seated(base: Base, device: Device, adapters: Mapping[str, Path | None],
-            at_a_token: Callable[[], None]) -> tuple[LoadedBase, Any]:
+            look: Callable[[], None]) -> tuple[LoadedBase, Any]:
     """(The base loaded afresh, the same with these adapters beside each other); None is the base itself."""
-    loaded = load(base, device, at_a_token)
-    # Whatever is asked of the model, and however, its tokens pass here first.
-    loaded.model.get_input_embeddings().register_forward_pre_hook(lambda *_: at_a_token())
+    loaded = load(base, device, look)
     model: Any = loaded.model
     first = True
-    for name, folder in adapters.items():
-        if folder is None:
-            continue
-        if first:
-            model, first = adapter.attach_saved(model, folder, trainable=False, name=name), False
-        else:
-            adapter.check(folder)
-            model.load_adapter(str(folder), adapter_name=name, is_trainable=False)
+    with looking(look):
+        for name, folder in adapters.items():
+            if folder is None:
+                continue
+            if first:
+                model, first = adapter.attach_saved(model, folder, trainable=False, name=name), False
+            else:
+                adapter.check(folder)
+                model.load_adapter(str(folder), adapter_name=name, is_trainable=False)
     model.eval()
     return loaded, model
 
 
 def question(base: Base, device: Device, config: Config, adapters: Mapping[str, Path | None], probes: Sequence[Probe], *,
              time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None],
-             at_a_token: Callable[[], None] = lambda: None) -> dict[str, list[tuple[str, bool]]] | None:
+             look: Callable[[], None] = lambda: None) -> dict[str, list[tuple[str, bool]]] | None:
     """What the model says under each of `adapters` (None: the base itself) to every probe: (text, ended by itself).
 
-    None where the time ran out before all were asked. between(done, total) may raise to give way; so may at_a_token(), called
-    from weight to weight while the base is loaded, and before each forward.
+    None where the time ran out before all were asked. between(done, total) may raise to give way; so may look(), called
+    from weight to weight while the base is loaded, and inside every forward.
     """
-    loaded, model = _seated(base, device, adapters, at_a_token)
+    loaded, model = _seated(base, device, adapters, look)
     said: dict[str, list[tuple[str, bool]]] = {name: [] for name in adapters}
 
     def ask(batch: Sequence[Probe]) -> None:
@@ -73,7 +74,8 @@ def question(base: Base, device: Device, config: Config, adapters: Mapping[str, 
                 said[name] += generate(model, loaded.tokenizer, conversations, config.companion.system_prompt,
                                        config.gate.max_new_tokens)
 
-    return said if _in_time(probes, config.gate.batch, ask, time_left=time_left, clock=clock, between=between) else None
+    with looking_inside(look):
+        return said if _in_time(probes, config.gate.batch, ask, time_left=time_left, clock=clock, between=between) else None
 
 
 def _in_time(items: Sequence[Item], at_once: int, ask: Callable[[Sequence[Item]], None], *, time_left: Callable[[], float],
@@ -95,23 +97,22 @@ def hear(base: Base, device: Device, config: Config, incumbent: Path | None, can
          probes: Sequence[Probe], taught: Sequence[Example], held_out: Sequence[Example], *,
          at_once: int, forward_size: int, time_left: Callable[[], float], clock: Clock, between: Callable[[int, int], None],
          on_shrink: Callable[[int, str], None], lessons: Lessons, memories: Memories | None = None,
-         at_a_token: Callable[[], None] = lambda: None) -> Hearing:
+         look: Callable[[], None] = lambda: None) -> Hearing:
     """Load the base afresh, attach both adapters, ask every probe of each.
 
     at_once: questions asked at once; forward_size: examples whose loss is measured at once. on_shrink(at_once, who):
     memory ran out, and from now on fewer are. lessons: what was taught so far. memories: what the rival may look up; None
-    asks no rival. between, at_a_token: as in `question`.
+    asks no rival. between, look: as in `question`.
     """
-    loaded, model = _seated(base, device, {BEFORE: incumbent, AFTER: candidate}, at_a_token)
+    loaded, model = _seated(base, device, {BEFORE: incumbent, AFTER: candidate}, look)
 
     longest = min(config.data.max_tokens, context_length(model) or config.data.max_tokens)
 
     def tokens(examples: Sequence[Example]) -> list[TokenisedExample]:
         return tokenise_all(loaded.tokenizer, examples, config.companion.system_prompt, longest)[0]
 
-
     questions = [(example.messages[-2]["content"], one) for example in taught for one in tokens([example])]
-    with felt(device.kind, config.budget.memory_bytes) as limit:
+    with felt(device.kind, config.budget.memory_bytes) as limit, looking_inside(look):
         def after_a_batch(done: int, total: int) -> None:
             if limit is not None:
                 limit.refresh()

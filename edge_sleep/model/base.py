@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -93,6 +94,11 @@ def _checked(place: BaseSource) -> BaseSource:
         pickled = " (weights in .bin are pickles and are not read)" if list(place.folder.glob("*.bin")) else ""
         raise ModelError(f"model folder {place.folder} lacks {', '.join(missing)}{pickled}",
                          "save the model with `save_pretrained` in safetensors, tokenizer included")
+    files = [place.folder / "config.json", place.folder / "tokenizer.json", *place.weight_files]
+    if closed := [file.name for file in files if not os.access(file, os.R_OK)]:
+        # What saves weights may close them to all but their owner; in a container that is another user.
+        raise ModelError(f"the user {os.geteuid()} may not read {', '.join(closed)} in {place.folder}",
+                         f"as the owner: chmod -R a+rX {place.folder}")
     return place
 
 

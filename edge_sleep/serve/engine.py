@@ -212,13 +212,11 @@ class Engine:
     def _take(self, job: Job | None) -> None:
         # Where another conversation has the device (`session begin -- robot`, which asks us) a night gives way to it, as it
         # would to us; we take it ourselves when it is free.
+        held, taken = ExitStack(), False
         if self._held is None and not lock.is_held(self.home.session_lock):
-            held = ExitStack()
-            try:
+            with suppress(Busy):
                 held.enter_context(lock.hold(self.home.session_lock, WHAT))
-                self._held = held
-            except Busy:
-                pass
+                self._held, taken = held, True
             self.metrics.device_held.set(self._held is not None)
 
         def pause(seconds: float) -> None:
@@ -226,6 +224,8 @@ class Engine:
                 raise _Left
 
         turn.wait_for_night(self.home, self.config.serve.wait, self.tell, pause)
+        if taken:
+            held.enter_context(turn.focused(self.home, WHAT))
 
     def _follow(self, session: Session) -> None:
         before = (session.problems, session.notes)

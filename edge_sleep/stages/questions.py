@@ -49,7 +49,7 @@ def ask(night: Night, candidate: Path, select: list[Probe], *, with_others: bool
     began = night.clock.monotonic()
     said = question(night.base, night.device, night.config, {**(others if with_others else {}), "after": candidate}, select,
                     time_left=night.contract.for_training, clock=night.clock,
-                    between=lambda done, total: give_way(night, done, total), at_a_token=lambda: step_aside(night))
+                    between=lambda done, total: give_way(night, done, total), look=lambda: step_aside(night))
     seconds = round(night.clock.monotonic() - began, 3)
     if said is None:
         return None, seconds

@@ -39,7 +39,7 @@ def judge(night: Night, buffer: Buffer) -> None:
                        held_out, at_once=attempt.size, forward_size=min(LOSSES_AT_ONCE, trained_with, attempt.size),
                        time_left=night.contract.remaining, clock=night.clock,
                        between=lambda done, total: questions.give_way(night, done, total),
-                       at_a_token=lambda: questions.step_aside(night),
+                       look=lambda: questions.step_aside(night),
                        on_shrink=lambda at_once, who: shrunk(at_once, f"out of memory: {who}"),
                        lessons=questions.lessons(night, buffer),
                        memories=Memories(buffer.items("kept")) if night.config.gate.rival else None)

@@ -110,10 +110,11 @@ def _said(home: Home) -> Metabolic:
         return Metabolic(reason="metabolic.json cannot be read; it is written anew with the next change")
 
 
-def publish(home: Home, event: Event, reason: str, by: str, clock: Clock, cause: str | None = None) -> Metabolic:
+def publish(home: Home, event: Event, reason: str, by: str, clock: Clock, cause: str | None = None,
+            pid: int | None = None) -> Metabolic:
     """Take the step that `event` makes from what is published, and write where that says something new.
 
-    Raises StorageError where the home cannot be written.
+    pid: the process that is in it; None is this one. Raises StorageError where the home cannot be written.
     """
     said, before = _said(home), published(home)
     after = TRANSITIONS[before.state, event]
@@ -121,7 +122,7 @@ def publish(home: Home, event: Event, reason: str, by: str, clock: Clock, cause:
     if same and (event not in _NEWS or after not in (State.DREAM, State.CRISIS) or reason == said.reason):
         return said
     now = Metabolic(after, said.since if same else clock.stamp(), reason,
-                    (cause or said.cause) if after is State.CRISIS else None, by, os.getpid())
+                    (cause or said.cause) if after is State.CRISIS else None, by, pid or os.getpid())
     write_json(home.metabolic, now.as_json())
     return now
 

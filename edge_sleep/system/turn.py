@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from edge_sleep.errors import Busy
-from edge_sleep.system import lock
+from edge_sleep.errors import Busy, StorageError
+from edge_sleep.system import lock, state
+from edge_sleep.system.clock import Clock
 from edge_sleep.system.home import Home
 
 WAIT_SECONDS = 120.0
@@ -22,7 +23,31 @@ def conversation(home: Home, what: str, wait_seconds: float = WAIT_SECONDS,
                  tell: Callable[[str], None] = _silent) -> Iterator[float]:
     """Hold the session lock in this process; yields how long a night took to give way. Busy: exit 17."""
     with lock.hold(home.session_lock, what):
-        yield wait_for_night(home, wait_seconds, tell)
+        waited = wait_for_night(home, wait_seconds, tell)
+        with focused(home, what):
+            yield waited
+
+
+@contextmanager
+def focused(home: Home, who: str) -> Iterator[None]:
+    """FOCUS in metabolic.json for the length of a conversation that has the device."""
+    focus(home, who)
+    try:
+        yield
+    finally:
+        unfocus(home, who)
+
+
+def focus(home: Home, who: str, pid: int | None = None) -> None:
+    """Publish that a conversation has the device, and that process `pid` (None: this one) holds it for it."""
+    with suppress(StorageError):               # a full disk is no reason not to talk
+        state.publish(home, state.Event.SESSION_BEGINS, f"{who} has the device", who, Clock(), pid=pid)
+
+
+def unfocus(home: Home, who: str) -> None:
+    """Publish that it is over."""
+    with suppress(StorageError):
+        state.publish(home, state.Event.SESSION_ENDS, "the conversation is over", who, Clock())
 
 
 def wait_for_night(home: Home, wait_seconds: float, tell: Callable[[str], None] = _silent,

@@ -1,7 +1,6 @@
 """From tonight's examples to a candidate on disk: load, attach, train, stage."""
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import statistics
@@ -15,23 +14,22 @@ from typing import Any
 
 from edge_sleep.checkpoint import manifest
 from edge_sleep.config import Config, Train
-from edge_sleep.data.dataset import tokenise_all
 from edge_sleep.data.experience import Example
 from edge_sleep.device.detect import Device
 from edge_sleep.device.limit import felt
-from edge_sleep.errors import DoesNotFit, ModelError
 from edge_sleep.model import adapter
 from edge_sleep.model import shape as shapes
-from edge_sleep.model.base import Base, context_length, describe, load
+from edge_sleep.model.base import Base
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
 from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
-from edge_sleep.train import blocks, gradient, loop, objective, scaling, state, team
+from edge_sleep.train import gradient, loop, scaling, state, team
 from edge_sleep.train.attempt import Attempt
 from edge_sleep.train.breaks import Breaks
 from edge_sleep.train.budget import Contract
 from edge_sleep.train.pace import Pace, unpaced
 from edge_sleep.train.planner import Plan
+from edge_sleep.train.ready import make_ready
 from edge_sleep.train.room import Room, check_weights, of_a_step
 from edge_sleep.train.team import Team
 from edge_sleep.train.work import Work
@@ -109,45 +107,22 @@ def _train_flushed(work: Work, together: Team, breaks: Breaks, clock: Clock, eve
                    reserved: Callable[[float], float]) -> TrainingResult:
     import torch
 
-    base, device, config, examples = work.base, work.device, work.config, work.examples
+    base, device, config = work.base, work.device, work.config
     parent, folder, plan = work.parent, work.folder, work.plan
     settings, micro_batch = _settings(folder, config, plan)
     shape = shapes.read(base.place.folder)
     if device.kind == "cpu":
         check_weights(shape, base, config.lora)
     # One process of several cannot leave the others waiting: together they give way at the first boundary.
-    loaded = load(base, replace(device, torch_name=together.device or device.torch_name),
-                  breaks.give_way if together.size == 1 else lambda: None)
-    live = describe(loaded.model)
-    events("loaded", seconds=round(loaded.load_seconds, 2), how=loaded.how, **live)
-    objective.prepare_for_training(loaded.model, settings.checkpointing is not False)
-    if parent is None:
-        model = adapter.attach_new(loaded.model, config.lora, settings.seed)
-    else:
-        model = adapter.attach_saved(loaded.model, parent, trainable=True)
-    longest = min(config.data.max_tokens, context_length(loaded.model) or config.data.max_tokens)
-    tokenised, too_long = tokenise_all(loaded.tokenizer, examples, config.companion.system_prompt, longest)
-    if not tokenised:
-        raise DoesNotFit(f"none of {len(examples)} examples fits into {longest} tokens",
-                         "raise data.max_tokens, or use a model with a longer context")
-    if strange := [example.weight for example in tokenised if not (math.isfinite(example.weight) and example.weight > 0)]:
-        raise ModelError(f"{len(strange)} of {len(tokenised)} examples have a weight that teaches nothing, first {strange[0]}",
-                         f"{folder} holds them; delete it to choose tonight's examples anew")
-    loss_of, why = objective.chunked_objective(model, settings.loss_chunk)
-    packed, why_packed = objective.can_pack(model) if settings.packing else (False, "not packed: train.packing is off")
-    watched, _ = tokenise_all(loaded.tokenizer, _watched(folder, settings), config.companion.system_prompt, longest)
-    if settings.patience and not watched:
-        why += "; no conversation is held out (data.held_out), so train.patience watches none"
-    # After the packing trial, which compares bits: blocked attention centres keys over a whole row.
-    swaps = blocks.make_lean(model, checkpointing=settings.checkpointing is not False)
-    events("objective", reason=f"{why}; {why_packed}", ops=[str(swap) for swap in swaps], examples=len(tokenised),
-           too_long=too_long)
+    ready = make_ready(work, settings, replace(device, torch_name=together.device or device.torch_name),
+                       _watched(folder, settings), breaks.give_way if together.size == 1 else lambda: None, events)
+    model = ready.model
     before_tonight = {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
     saved = state.latest(folder)
     first_scale = scaling.first(base.compute_dtype)
     times: list[float] = []
     torch.manual_seed(settings.seed)
-    kept = reserved(loaded.load_seconds)
+    kept = reserved(ready.load_seconds)
 
     def on_step(progress: state.Progress, steps: int, rate: float) -> None:
         attempt.at(progress.step, progress.micro_batch)
@@ -189,14 +164,14 @@ def _train_flushed(work: Work, together: Team, breaks: Breaks, clock: Clock, eve
             on_give_back=lambda reason: events("freed_memory", value="given back", reason=reason))
         breaks.pace.begin(plan.training_seconds)
         training = loop.train(
-            model, tokenised, settings, pad=loaded.tokenizer.pad_token_id, loss_of=loss_of, may_step=breaks.may_step,
+            model, ready.tokenised, settings, pad=ready.pad, loss_of=ready.loss_of, may_step=breaks.may_step,
             boundary=breaks.boundary, rested=lambda: breaks.pace.rested, too_much=breaks.too_much,
             save=lambda parameters, optimiser, progress: state.save(folder, parameters, optimiser, progress),
             restore=restore if saved else None,
             on_step=on_step, on_shrink=on_shrink, on_rescale=on_rescale,
-            on_held_out=on_held_out, held_out=watched, monotonic=clock.monotonic, state_every=settings.state_every,
-            packed=packed, team=together, room=room, first_scale=first_scale, micro_batch=size,
-            first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(tokenised, settings)))
+            on_held_out=on_held_out, held_out=ready.watched, monotonic=clock.monotonic, state_every=settings.state_every,
+            packed=ready.packed, team=together, room=room, first_scale=first_scale, micro_batch=size,
+            first_step_seconds=plan.training_seconds / max(1, loop.planned_steps(ready.tokenised, settings)))
     progress = training.progress
     if training.stop is not loop.Stop.PREEMPTED:
         breaks.pace.cool_down(lambda: breaks.interrupted() is not None)     # staging and judging cannot rest
@@ -210,13 +185,13 @@ def _train_flushed(work: Work, together: Team, breaks: Breaks, clock: Clock, eve
                "held_out": [round(loss, 4) for loss in progress.held_out] or None,
                "micro_batch": progress.micro_batch,
                "grad_accum_steps": -(-settings.examples_per_step // progress.micro_batch),
-               "learning_rate": settings.learning_rate, "processes": together.size, "live": live,
+               "learning_rate": settings.learning_rate, "processes": together.size, "live": ready.live,
                "loss_scale": progress.scale if first_scale != 1.0 else None},
-        measured={"load_seconds": round(loaded.load_seconds, 3),
+        measured={"load_seconds": round(ready.load_seconds, 3),
                   "step_seconds_p50": round(statistics.median(times), 4) if times else None,
                   "tokens_per_second": round(progress.tokens / progress.seconds, 1) if progress.seconds else None,
                   "peak_bytes": torch.cuda.max_memory_allocated() if device.kind == "gpu" else None},
-        data={"tokens": progress.tokens, "supervised_tokens": progress.supervised_tokens, "too_long": too_long})
+        data={"tokens": progress.tokens, "supervised_tokens": progress.supervised_tokens, "too_long": ready.too_long})
     if training.stop is loop.Stop.DEADLINE:
         result.stop = TrainingStop.DEADLINE
         result.reason = (
@@ -224,7 +199,7 @@ def _train_flushed(work: Work, together: Team, breaks: Breaks, clock: Clock, eve
             f"{kept:.0f} s are kept for judging; run the night again to go on")
         if not times:
             expected = plan.training_seconds / max(1, training.steps)
-            result.reason += (f" (loading took {loaded.load_seconds:.0f} s and a step about {expected:.0f} s: "
+            result.reason += (f" (loading took {ready.load_seconds:.0f} s and a step about {expected:.0f} s: "
                               "none fitted; give it a longer --budget)")
     elif training.stop is loop.Stop.PREEMPTED:
         result.stop = TrainingStop.INTERRUPTED

@@ -1,6 +1,7 @@
 """A conversation takes the device: real processes, real locks."""
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -32,6 +33,19 @@ def test_begin_and_end(cli, home: Home) -> None:
     assert cli("session", "end", "--home", home.root, "--json").document == {"held": False, "ended": True}
     assert not lock.is_held(home.session_lock)
     assert cli("session", "end", "--home", home.root).code == 10
+
+
+def test_the_published_state_is_focus_for_that_long(cli, home: Home, tmp_path: Path) -> None:
+    """A loop in another language reads the file alone."""
+    def says() -> dict:
+        return json.loads(home.metabolic.read_text())
+
+    ran = cli("session", "begin", "--home", home.root, "--json")
+    assert (says()["state"], says()["pid"]) == ("FOCUS", ran.document["pid"])
+    assert cli("session", "end", "--home", home.root).code == 0
+    assert says()["state"] == "WAKE"
+    assert cli("session", "begin", "--home", home.root, "--", "cp", home.metabolic, tmp_path / "seen").code == 0
+    assert json.loads((tmp_path / "seen").read_text())["state"] == "FOCUS" and says()["state"] == "WAKE"
 
 
 def test_wake_is_its_alias(cli, home: Home) -> None:

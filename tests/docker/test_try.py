@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -15,11 +15,15 @@ import pytest
 from edge_sleep.benchmarks.fake_board import service as jtop_service
 from edge_sleep.benchmarks.fake_board.tree import Board
 
+from tests.micro import SETS, make_model, write_talk
+
 ROOT = Path(__file__).parent.parent.parent
 SESSIONS = ROOT / "edge_sleep/seedling/sessions"
 # What this machine's own pip knows as a torch without CUDA; elsewhere an index is named for it.
 TORCH = ["TORCH=torch==2.13.0", f"TORCH_INDEX={os.environ.get('TORCH_INDEX', '')}"]
 FOR_THE_STANDIN = [*TORCH, "CUDA=none", "BITSANDBYTES=", "EXTRA_APT="]
+# The last torch whose common wheel for Arm brings no CUDA along.
+ARM = ["TORCH=torch==2.10.0", TORCH[1], "EXTRAS=serve onnx"]
 LOOK = ("import json, os\n"
         "def refused(place):\n"
         "    try:\n"
@@ -89,6 +93,14 @@ def test_a_missing_tool_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "root" in trial.impossible()
 
 
+def test_what_stands_behind_two_dashes_is_the_command_inside() -> None:
+    asked = trial.parsed(["run", "cpu", "amd64", "--home", "/data", "--", "doctor", "--json"])
+    assert (asked.what, asked.kind, asked.arch, asked.home, asked.command) == ("run", "cpu", "amd64", Path("/data"), ["doctor", "--json"])
+    assert trial.parsed(["build", "jetson", "arm64", "--build-arg", "CUDA=none"]).build_arg == ["CUDA=none"]
+    with pytest.raises(SystemExit):
+        trial.parsed(["run", "cpu", "amd64", "--", "doctor"])
+
+
 @pytest.fixture(scope="module")
 def cpu() -> str:
     if (why := trial.impossible()) is not None:
@@ -103,12 +115,21 @@ def jetson() -> str:
     return trial.build("jetson", "amd64", [*FOR_THE_STANDIN, "JETSON_STATS=7.2.2"])
 
 
-def answer(kind: str, home: Path, *command: str, **more) -> dict:
+def answer(kind: str, home: Path, *command: str, arch: str = "amd64", **more) -> dict:
     """The JSON document of a command in the image."""
-    with trial.container(kind, "amd64", home, [*command, "--json"], **more) as made:
+    with trial.container(kind, arch, home, [*command, "--json"], **more) as made:
         done = made.run()
     assert done.stdout, done.stderr
     return json.loads(done.stdout.splitlines()[-1]) | {"code": done.returncode}
+
+
+def micro_night(kind: str, home: Path, talk: Path, *sets: str, mounts: Sequence[str] = (), **more) -> dict:
+    """The record of a night on a model of random weights, for what the seedling's night in the CPU image does not show."""
+    for file in make_model(home / "model").iterdir():       # weights are saved for their owner's eyes alone
+        os.chown(file, 1000, 1000)
+    write_talk(talk)
+    return answer(kind, home, "night", "--sessions", "/talk", "--model", "/home/edge-sleep/model",
+                  *(part for one in (*SETS, *sets) for part in ("--set", one)), mounts=[*mounts, f"{talk}:/talk"], **more)
 
 
 def owned(folder: Path) -> Path:
@@ -132,7 +153,7 @@ def test_the_cpu_image_under_its_hardening(cpu: str, tmp_path: Path) -> None:
     doctor = answer("cpu", home, "doctor")
     assert doctor["code"] == 0 and not [check for check in doctor["checks"] if check["status"] == "fail"], doctor
     night = answer("cpu", home, "night", "--sessions", "/sessions", "--set", "thermal.source=none", mounts=[f"{SESSIONS}:/sessions"])
-    assert (night["code"], night["outcome"]) == (0, "promoted"), night["reason"]
+    assert (night["code"], night.get("outcome")) == (0, "promoted"), night
     assert (home / "companion/current.json").stat().st_uid == 1000
 
 
@@ -146,15 +167,16 @@ def test_it_watches_is_healthy_and_ends_when_told(cpu: str, tmp_path: Path) -> N
         while (health := made.health()).returncode != 0 and time.monotonic() < until:
             time.sleep(1)
         assert (health.returncode, health.stdout) == (0, "well\n"), health.stderr
+        made.signal("STOP")                                 # it hangs, so that the book stays as it is made here
         book = home / "companion/state/rhythm.json"
-        text = book.read_text()
-        kept = json.loads(text)
+        kept = json.loads(book.read_text())
         book.write_text(json.dumps(kept | {"at": kept["at"] | {"since_boot": kept["at"]["since_boot"] - 2000}}))
         stale = made.health()
+        made.signal("CONT")
         assert stale.returncode == 1 and "not looked for" in stale.stdout
-        book.write_text(text)
         made.stop()
-        said, _ = process.communicate(timeout=60)
+        # Where it is dark while this runs, a night may have begun, and saves itself first: as long as compose.yaml gives it.
+        said, _ = process.communicate(timeout=150)
     assert process.returncode == 0, said
 
 
@@ -188,10 +210,31 @@ def test_the_jetson_image_feels_the_real_jtop_service_where_that_is_asked_for(je
     with jtop_service.Service(board):
         doctor = answer("jetson", home, "doctor", mounts=[socket], jtop=True)
         shut_out = answer("jetson", home, "doctor", mounts=[socket])
-        night = answer("jetson", home, "night", "--sessions", "/sessions", "--set", "thermal.source=jtop", mounts=[socket, f"{SESSIONS}:/sessions"],
-                       jtop=True)
+        night = micro_night("jetson", home, tmp_path / "talk", "thermal.source=jtop", mounts=[socket], jtop=True)
     line = {check["name"]: check for check in doctor["checks"]}["jtop"]
     assert line["status"] == "ok" and doctor["telemetry"]["source"] == "jtop" and doctor["telemetry"]["celsius"]["tj"] == 47.25
     # Without the group of the override the socket is there and stays shut.
     assert "no permission" in {check["name"]: check for check in shut_out["checks"]}["jtop"]["found"]
-    assert night["outcome"] == "promoted" and night["measured"]["max_celsius"] == 47.25 and night["measured"]["energy_joules"] > 0
+    assert night.get("outcome") == "promoted", night
+    assert night["measured"]["max_celsius"] == 47.25 and night["measured"]["energy_joules"] > 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("kind", ["jetson", "cpu"])
+def test_an_arm64_image_under_qemu(kind: str, tmp_path: Path) -> None:
+    """The wheels that a board's processor runs, on the micro-model: qemu is too slow for more, and shows nothing of time."""
+    if (why := trial.impossible("arm64")) is not None:
+        pytest.skip(why)
+    trial.build(kind, "arm64", [*ARM, *(FOR_THE_STANDIN[2:] if kind == "jetson" else [])])
+    home = owned(tmp_path / "data")
+    with trial.container(kind, "arm64", home, ["-c", "import platform; print(platform.machine())"], entrypoint=["python"]) as made:
+        assert made.run().stdout == "aarch64\n"
+    doctor = answer(kind, home, "doctor", arch="arm64")
+    lines = {check["name"]: check for check in doctor["checks"]}
+    assert doctor["code"] == 0 and {lines[name]["status"] for name in ("torch", "bitsandbytes", "libraries")} == {"ok"}, lines
+    # It dies under qemu 7.2, in its own process: one line by name, and nothing else is lost by it.
+    assert lines["onnxruntime"]["status"] == "ok" or "killed by" in lines["onnxruntime"]["found"], lines["onnxruntime"]
+    night = micro_night(kind, home, tmp_path / "talk", "budget.time=2h", arch="arm64")
+    assert (night["code"], night.get("outcome")) == (0, "promoted"), night
+    assert night["train"]["loss_last"] < night["train"]["loss_first"]

@@ -1,6 +1,7 @@
 import pytest
 
 from edge_sleep.device import detect
+from edge_sleep.errors import ModelError
 from edge_sleep.model import base
 from tests import micro
 
@@ -111,3 +112,12 @@ def test_the_head_is_not_copied_for_every_row(declared):
         whole = model(input_ids=words, use_cache=False).logits
     assert [in_one_piece for in_one_piece, _ in read] == [True, True]
     assert torch.allclose(last, whole[:, -1:], atol=1e-5)
+
+
+def test_weights_that_this_user_may_not_read_are_named(tmp_path, monkeypatch):
+    """As in a container, which is another user than the one that saved them. Root may read all, so the answer is put in."""
+    folder = micro.make_model(tmp_path / "model")
+    monkeypatch.setattr(base.os, "access", lambda file, how: file.name != "model.safetensors")
+    with pytest.raises(ModelError, match=r"may not read model\.safetensors in") as caught:
+        base.resolve(str(folder))
+    assert caught.value.do == f"as the owner: chmod -R a+rX {folder}"

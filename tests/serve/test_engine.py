@@ -1,6 +1,7 @@
 """Who has the device and when: real locks, a parrot for a model."""
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -69,9 +70,11 @@ def test_the_device_is_held_while_it_is_talked_to_and_given_back_with_the_memory
     rig.clock.advance(59)
     time.sleep(0.1)
     assert rig.holds and not parrot.closed and rig.count("model_loaded") == rig.count("device_held") == 1
+    assert json.loads(rig.home.metabolic.read_text())["state"] == "FOCUS"
     rig.clock.advance(1.5)
     until(lambda: not lock.is_held(rig.home.session_lock))
     assert parrot.closed and rig.engine.state.identity is None and rig.count("model_loaded") == rig.count("device_held") == 0
+    assert json.loads(rig.home.metabolic.read_text())["state"] == "WAKE"
     parrot.closed = False
     assert rig.said("second") == "I heard second"                # taken again, loaded again
     assert rig.holds and not parrot.closed

@@ -11,6 +11,7 @@ from edge_sleep.device.doctor.check import ROOT, Check, Try, tried, try_code
 from edge_sleep.device.doctor.driver import check_cuda
 from edge_sleep.device.doctor.heat import check_headroom, read_trips
 from edge_sleep.device.doctor.jtop_service import check_jtop
+from edge_sleep.device.doctor.onnx_runtime import check_onnx
 from edge_sleep.device.doctor.ram import check_memory, check_page_cache, check_swap
 from edge_sleep.device.doctor.residents import check_residents
 from edge_sleep.device.doctor.sensors import check_sensors
@@ -27,7 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "board": ("board", "jetpack", "power mode"),
     "heat": ("sensors", "headroom", "jtop"),
     "gpu": ("gpu", "cuda", "architectures", "gpu users"),
-    "software": ("python", "torch", "bitsandbytes", "libraries"),
+    "software": ("python", "torch", "bitsandbytes", "libraries", "onnxruntime"),
     "memory": ("memory", "swap", "page cache"),
     "home": ("home", "disk", "clock")}
 
@@ -60,6 +61,7 @@ def examine(home: Path, profile: Profile, profile_reason: str, clock: Clock | No
         *tried("architectures", lambda: check_architectures(known, board)),
         *tried("bitsandbytes", lambda: check_nf4(runs, attempt)),
         *tried("libraries", lambda: check_libraries(runs, attempt)),
+        *tried("onnxruntime", lambda: check_onnx(attempt)),
         *tried("home", lambda: check_home(home)),
         *tried("clock", lambda: check_clock(clock or Clock(), clock_synchronised(), earlier))]
     order = [name for names in GROUPS.values() for name in names]

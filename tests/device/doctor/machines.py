@@ -8,6 +8,7 @@ from pathlib import Path
 from edge_sleep.device.doctor import torch_probes
 from edge_sleep.device.doctor.board import Board
 from edge_sleep.device.doctor.driver import DRIVER_PROBE
+from edge_sleep.device.doctor.onnx_runtime import ONNX_PROBE
 
 TORCH = {"version": "2.13.0", "cuda": None, "gpu": None, "why_no_gpu": None}
 ORIN = {"version": "2.15.0", "cuda": "13.2", "gpu": "Orin", "why_no_gpu": None, "capability": [8, 7], "integrated": True,
@@ -15,15 +16,16 @@ ORIN = {"version": "2.15.0", "cuda": "13.2", "gpu": "Orin", "why_no_gpu": None, 
 NF4 = {"version": "0.50", "device": "the CPU", "forward": 0.09, "backward": 0.02}
 LIBRARIES = {"transformers": "5", "peft": "0.21"}
 DRIVER = {"version": 13020, "error": None}
+ONNX = {"version": "1.32.0", "adapters": True}
 RELEASE = "# R{} (release), REVISION: {}, GCID: 45755727, BOARD: generic, EABI: aarch64, DATE: Mon Jun  1 09:28:48 PM UTC 2026\n" \
           "# KERNEL_VARIANT: oot\n"
 MEMINFO = "MemTotal: 7801856 kB\nMemFree: {} kB\nMemAvailable: 5242880 kB\nBuffers: 51200 kB\nCached: {} kB\nShmem: 102400 kB\n"
 
 
-def attempt(torch=TORCH, nf4=NF4, libraries=LIBRARIES, gpu=None, driver=DRIVER, jtop=None) -> Callable:
+def attempt(torch=TORCH, nf4=NF4, libraries=LIBRARIES, gpu=None, driver=DRIVER, jtop=None, onnx=ONNX) -> Callable:
     """What each probe answers, or in words what went wrong with it."""
     answers = {torch_probes.TORCH_PROBE: torch, torch_probes.NF4_PROBE: nf4, torch_probes.LIBRARY_PROBE: libraries,
-               torch_probes.GPU_PROBE: gpu or {"gpu": "Orin"}, DRIVER_PROBE: driver}
+               torch_probes.GPU_PROBE: gpu or {"gpu": "Orin"}, DRIVER_PROBE: driver, ONNX_PROBE: onnx}
     beside = jtop or {"failed": None, "text": ""}
 
     def answer(code: str, seconds: float = 1.0):

@@ -38,8 +38,8 @@ def test_a_plain_machine_is_read_in_few_lines(plain: Path) -> None:
     assert document["telemetry"] == {"source": "none", "celsius": {}, "watts_total": None}
     assert document["profile"] == "cpu" and document["profile_reason"] == "because"
     found = statuses(document)
-    assert list(found) == ["board", "sensors", "gpu", "python", "torch", "bitsandbytes", "libraries", "memory", "swap", "home",
-                           "disk", "clock"]
+    assert list(found) == ["board", "sensors", "gpu", "python", "torch", "bitsandbytes", "libraries", "onnxruntime", "memory", "swap",
+                           "home", "disk", "clock"]
     assert [name for name, status in found.items() if status == "skip"] == ["board", "sensors", "gpu"]
     assert "fail" not in found.values()
     assert sorted(os.listdir(plain.parent)) == ["plain"]
