@@ -44,8 +44,9 @@ def environment(morning: Morning) -> Raw:
             ("Candidate", record.get("candidate") or "none")]
     if remote := record.get("remote"):
         worker = remote.get("worker") or {}
-        rows.append(("Trained by", f"{worker.get('name')} ({worker.get('id')}), shipped {words.day(remote.get('shipped'))} "
-                     f"{words.time_of_day(remote.get('shipped'))}, back {words.time_of_day(remote.get('returned'))}; verified here: "
+        shipped, returned = remote.get("shipped"), remote.get("returned")
+        rows.append(("Trained by", f"{worker.get('name')} ({worker.get('id')}), shipped {words.day(shipped)} "
+                     f"{words.time_of_day(shipped)}, back {words.time_of_day(returned)}; verified here: "
                      f"{', '.join(remote.get('verified') or [])}"))
     if power := found.get("power"):
         rows.append(("Power settings", "; ".join(_setting(change) for change in power)))
