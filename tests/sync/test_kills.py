@@ -15,7 +15,7 @@ from edge_sleep.sync import outbox
 from tests.sync.homes import files
 
 ROOT = Path(__file__).parent.parent.parent
-QUICK, ALL = 24, 10**9
+QUICK, ALL = 12, 10**9
 
 
 def campaign(what: str, folder: Path, instants: int) -> dict:

@@ -105,7 +105,7 @@ def test_refused_for_memory_here_trained_there_judged_and_promoted_here(place: P
 
 
 def test_two_workers_take_it_once_and_where_one_is_killed_the_other_finishes(place: Place, expected: str) -> None:
-    job, running = job_of(place), {name: place.worker(name) for name in WORKERS}
+    job, running = job_of(place), {name: place.worker(name, "thor.lease=10s") for name in WORKERS}
     try:
         first = until(lambda: next((name for name in WORKERS if at_step(place, name)()), None), what=place.log("thor"))
         other = next(name for name in WORKERS if name != first)
@@ -125,6 +125,7 @@ def test_two_workers_take_it_once_and_where_one_is_killed_the_other_finishes(pla
     assert place.work(first) == (0, [])                   # who comes back finds nothing to do
 
 
+@pytest.mark.long
 def test_one_that_slept_while_another_finished_publishes_nothing(place: Place, expected: str) -> None:
     job = job_of(place)
     first = place.worker("thor", options=("--once",))
