@@ -9,6 +9,7 @@
 #include <cstring>
 #include <functional>
 #include <random>
+#include <setjmp.h>
 #include <ucontext.h>
 #include <vector>
 
@@ -57,12 +58,13 @@ namespace played {
 
 struct Fiber {
     ucontext_t context;
+    jmp_buf at;                        // where it waits; a jump asks nothing of the system, unlike swapcontext
     std::vector<char> stack = std::vector<char>(1 << 16);
-    bool ended = false;
+    bool begun = false, ended = false;
 };
 
 static std::vector<Fiber> fibers;
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static size_t running;
 static int error;
 static std::function<void()> body;
@@ -71,16 +73,29 @@ static std::mt19937 dice(1);
 inline void begin() {
     body();
     fibers[running].ended = true;
-    swapcontext(&fibers[running].context, &scheduler);
+    _longjmp(scheduler, 1);
 }
 
-inline void barrier() { swapcontext(&fibers[running].context, &scheduler); }
+inline void barrier() {
+    if (_setjmp(fibers[running].at) == 0) _longjmp(scheduler, 1);
+}
+
+// Lets a fiber run to its next barrier, or to its end.
+__attribute__((noinline)) static void resume(size_t thread) {
+    running = thread;
+    threadIdx.x = static_cast<unsigned>(thread);
+    if (_setjmp(scheduler) != 0) return;
+    Fiber& fiber = fibers[thread];
+    if (fiber.begun) _longjmp(fiber.at, 1);
+    fiber.begun = true;
+    setcontext(&fiber.context);
+}
 
 inline void block() {
     const size_t count = blockDim.x;
     for (size_t thread = 0; thread < count; ++thread) {
         Fiber& fiber = fibers[thread];
-        fiber.ended = false;
+        fiber.begun = fiber.ended = false;
         getcontext(&fiber.context);
         fiber.context.uc_stack.ss_sp = fiber.stack.data();
         fiber.context.uc_stack.ss_size = fiber.stack.size();
@@ -91,11 +106,7 @@ inline void block() {
     for (size_t thread = 0; thread < count; ++thread) order[thread] = thread;
     for (size_t ended = 0; ended < count;) {
         std::shuffle(order.begin(), order.end(), dice);
-        for (size_t thread : order) {
-            running = thread;
-            threadIdx.x = static_cast<unsigned>(thread);
-            swapcontext(&scheduler, &fibers[thread].context);
-        }
+        for (size_t thread : order) resume(thread);
         ended = std::count_if(fibers.begin(), fibers.begin() + count, [](const Fiber& fiber) { return fiber.ended; });
         if (ended != 0 && ended != count) {
             error = 719;               // cudaErrorLaunchFailure: some threads wait for others that have ended

@@ -14,7 +14,8 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Compile the
 
 
 @app.command("build")
-def build(arch: Annotated[str, typer.Option("--arch", help="Architectures with commas, such as sm_87,sm_110; the GPU's own if left out.")] = "",
+def build(arch: Annotated[str, typer.Option("--arch", help="Architectures with commas, such as sm_87,sm_110; if left out, the "
+                                                             "GPU's own.")] = "",
           jobs: Annotated[int, typer.Option("--jobs", min=1, help="Compilers at a time; each takes some 300 MiB.")] = 1,
           as_json: JsonOption = False) -> None:
     """Compile every kernel with nvcc, into EDGE_SLEEP_KERNELS or the cache, and try those for this GPU.
@@ -34,8 +35,7 @@ def build(arch: Annotated[str, typer.Option("--arch", help="Architectures with c
     rows: list[tuple[Any, ...]] = [("kernel", "for", "registers", "spilled", "compiled by")]
     rows += [(one.kernel, one.architecture, max((part.registers for part in one.usage), default=None),
               f"{sum(part.spill_bytes for part in one.usage)} B", one.compiler) for one in made]
-    document = {"kernels": [{"kernel": one.kernel, "architecture": one.architecture, "library": one.library, "compiler": one.compiler,
-                             "usage": [vars(part) for part in one.usage]} for one in made], "tried": proofs}
+    document = {"kernels": [{**vars(one), "usage": [vars(part) for part in one.usage]} for one in made], "tried": proofs}
     lines = [output.columns(rows), *(f"{proof['kernel']}: {proof['found']}" for proof in proofs)]
     output.answer(document, "\n".join(lines), as_json)
 
@@ -54,14 +54,18 @@ def show(as_json: JsonOption = False) -> None:
     proofs = _prove_all(again=False) if site.device == "cuda" else []
     choices = [registry.choose(op, site) for op in registry.OPS]
     document = {"device": site.device, "dtype": site.dtype, "looked_in": compiled.places(), "tried": proofs,
-                "ops": [{"op": choice.op, "implementation": choice.implementation.name, "reason": choice.reason} for choice in choices]}
+                "ops": [{"op": choice.op, "implementation": choice.implementation.name, "reason": choice.reason}
+                        for choice in choices]}
     rows = [(choice.op, choice.implementation.name, choice.reason) for choice in choices]
     output.answer(document, f"on {site.device} in {site.dtype}\n{output.columns(rows)}", as_json)
 
 
 def _gpu() -> bool:
-    import torch
-
+    """Whether there is one to try. Where an image is built a Jetson's torch may not even load."""
+    try:
+        import torch
+    except (ImportError, OSError):
+        return False
     return torch.cuda.is_available()
 
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -48,7 +47,8 @@ def version_of(nvcc: Path) -> str:
 
 def known_to(nvcc: Path) -> set[str]:
     """Architectures that this compiler makes code for, as sm_87."""
-    return {f"sm_{name}" for name in re.findall(r"compute_(\d+)\b", _run([str(nvcc), "--list-gpu-arch"], "asking nvcc what it knows"))}
+    said = _run([str(nvcc), "--list-gpu-arch"], "asking nvcc what it knows")
+    return {f"sm_{name}" for name in re.findall(r"compute_(\d+)\b", said)}
 
 
 def build(architectures: list[str], jobs: int = 1, kernels: list[str] | None = None) -> list[Built]:
@@ -113,6 +113,7 @@ def _run(command: list[str], what: str) -> str:
         raise DeviceError(f"{what} failed: {error}", "does this nvcc run by itself?") from error
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        telling = next((line for line in lines if "error" in line.lower() or "fatal" in line.lower()), lines[-1] if lines else "no message")
-        raise DeviceError(f"{what} failed: {telling.strip()}", "g++ must be one that this CUDA accepts (`nvcc -ccbin` or NVCC_CCBIN names another)")
+        telling = next((line for line in lines if re.search("error|fatal", line, re.I)), lines[-1] if lines else "no message")
+        raise DeviceError(f"{what} failed: {telling.strip()}",
+                          "g++ must be one that this CUDA accepts; NVCC_APPEND_FLAGS='-ccbin g++-12' names another")
     return done.stdout + done.stderr

@@ -4,17 +4,24 @@
 
 A library is found by the sources that are here now and by the GPU's architecture, so that one that was made of other sources
 is never loaded. Nothing here compiles. The functions are C: they take pointers and a stream, and return a cudaError_t.
+
+Where a kernel was not compiled and Triton is installed, `in_triton.py` beside its source takes its place: same functions, tensors
+for pointers. Triton compiles at the first call, which is the trial's (ops/proof.py); a night finds the code on the disk.
 """
 from __future__ import annotations
 
 import ctypes
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from edge_sleep.errors import DeviceError
@@ -66,7 +73,8 @@ def source_hash(kernel: str) -> str:
     """sha256 (hex) over all that is compiled into a kernel: its folder's sources, and the headers of all."""
     file = sources() / KERNELS[kernel][0]
     digest = hashlib.sha256()
-    for part in sorted([*sources().glob("*.h"), *file.parent.glob("*.h"), file]):
+    headers = [part for part in sources().glob("*.h") if part.name != "host.h"]          # g++'s, for tests
+    for part in sorted([*headers, *file.parent.glob("*.h"), file]):
         digest.update(part.name.encode() + b"\0" + part.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -110,6 +118,15 @@ def _read(note: Path) -> Built | None:
         return None
 
 
+def in_triton(kernel: str) -> str | None:
+    """Which code it is, by Triton's version and the file's hash, where Triton is installed and has a version of it."""
+    file = (sources() / KERNELS[kernel][0]).parent / "in_triton.py"
+    try:
+        return f"triton {importlib.metadata.version('triton')} {sha256_file(file)}"
+    except (OSError, importlib.metadata.PackageNotFoundError):
+        return None
+
+
 @cache
 def architecture_of(index: int) -> str:
     """Of a CUDA device, as nvcc names it."""
@@ -121,6 +138,8 @@ def architecture_of(index: int) -> str:
 @cache
 def _opened(kernel: str, architecture: str) -> Any:
     built = find(kernel, architecture)
+    if built is None and in_triton(kernel):
+        return import_module(f"edge_sleep.kernels.{Path(KERNELS[kernel][0]).parent.name}.in_triton")
     if built is None:
         raise DeviceError(f"the kernel {kernel} is not compiled for {architecture}", "`edge-sleep kernels build`")
     return opened(kernel, built.library)
@@ -151,13 +170,17 @@ def call(kernel: str, function: str, like: torch.Tensor, *arguments: Any) -> Non
     """
     import torch
 
+    chosen = getattr(library(kernel, like.device), function)
+    if isinstance(chosen, FunctionType):           # Triton's
+        with torch.cuda.device(like.device) if like.device.type == "cuda" else nullcontext():
+            return chosen(*arguments)
     given = [argument.data_ptr() if isinstance(argument, torch.Tensor) else argument for argument in arguments]
     number = TYPES[str(like.dtype).removeprefix("torch.")]
-    chosen = getattr(library(kernel, like.device), function)
     if like.device.type == "cuda":
         with torch.cuda.device(like.device):
             code = chosen(*given, number, torch.cuda.current_stream(like.device).cuda_stream)
     else:
         code = chosen(*given, number, None)
     if code:
-        raise DeviceError(f"the kernel {kernel} ({function}) failed with CUDA error {code}", "`edge-sleep kernels list` tries it anew")
+        raise DeviceError(f"the kernel {kernel} ({function}) failed with CUDA error {code}",
+                          "`edge-sleep kernels build` tries it anew")

@@ -35,7 +35,8 @@ class _RmsNorm(torch.autograd.Function):
         x, inverse = context.saved_tensors
         given = upstream.contiguous()
         of_x = torch.empty_like(x)
-        compiled.call("rms_norm", "edge_sleep_rms_norm_backward", x, given, x, context.weight, inverse, of_x, inverse.numel(), x.shape[-1])
+        compiled.call("rms_norm", "edge_sleep_rms_norm_backward", x, given, x, context.weight, inverse, of_x, inverse.numel(),
+                      x.shape[-1])
         return of_x, None, None
 
 
@@ -96,14 +97,15 @@ def _turned(x: Tensor, cosines: Tensor, sines: Tensor, *, back: bool) -> Tensor:
         x = x.contiguous()
     out = torch.empty_like(x)                      # heads and tokens lie as they lay in x
     batch, heads, tokens, size = x.shape
-    compiled.call("rope", "edge_sleep_rope", x, x, cosines, sines, out, batch, heads, tokens, size, *x.stride()[:3], *out.stride()[:3],
-                  tokens * size if cosines.shape[0] > 1 else 0, int(back))
+    compiled.call("rope", "edge_sleep_rope", x, x, cosines, sines, out, batch, heads, tokens, size, *x.stride()[:3],
+                  *out.stride()[:3], tokens * size if cosines.shape[0] > 1 else 0, int(back))
     return out
 
 
 def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     """As rope.rotate."""
-    alike = x.dtype == cosines.dtype and cosines.shape == (cosines.shape[0], x.shape[2], x.shape[3]) and cosines.shape[0] in (1, x.shape[0])
+    batches, *rest = cosines.shape
+    alike = x.dtype == cosines.dtype and rest == [x.shape[2], x.shape[3]] and batches in (1, x.shape[0])
     if not _taken(cosines, sines) or not alike or x.shape[3] % 2 or not x.numel():
         return rope.rotate(x, cosines, sines)
     return _Rotated.apply(x, cosines, sines)
@@ -114,8 +116,8 @@ def softmax_tile(tile: Tensor, targets: Tensor, begin: int, sums: loss.Sums, spa
     if not _taken(tile) or sums.top.dtype != torch.float32:
         return loss.softmax_tile(tile, targets, begin, sums, space, write)
     shrink = torch.empty_like(sums.top)
-    compiled.call("softmax_tile", "edge_sleep_softmax_tile", tile, tile, targets.contiguous(), sums.top, sums.total, sums.chosen, shrink,
-                  *tile.shape, begin, int(write))
+    compiled.call("softmax_tile", "edge_sleep_softmax_tile", tile, tile, targets.contiguous(), sums.top, sums.total, sums.chosen,
+                  shrink, *tile.shape, begin, int(write))
     return shrink
 
 

@@ -43,7 +43,8 @@ def identity(kernel: str) -> dict[str, Any] | None:
 
         return {**gpu, "code": f"bitsandbytes {version('bitsandbytes')}", "torch": torch.__version__}
     built = compiled.find(kernel, gpu["architecture"])
-    return None if built is None else {**gpu, "code": built.sha256, "torch": torch.__version__}
+    code = built.sha256 if built is not None else compiled.in_triton(kernel)
+    return None if code is None else {**gpu, "code": code, "torch": torch.__version__}
 
 
 @cache
@@ -51,8 +52,8 @@ def _gpu() -> dict[str, Any]:
     import torch
 
     device = torch.cuda.current_device()
-    return {"gpu": torch.cuda.get_device_name(device), "architecture": compiled.architecture_of(device), "cuda": torch.version.cuda,
-            "driver": _driver()}
+    return {"gpu": torch.cuda.get_device_name(device), "architecture": compiled.architecture_of(device),
+            "cuda": torch.version.cuda, "driver": _driver()}
 
 
 def _driver(file: Path = Path("/proc/driver/nvidia/version")) -> str:

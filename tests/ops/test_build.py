@@ -1,7 +1,9 @@
 """Compiling: what is found again and what is not, errors that help, and every source by the real nvcc where there is one."""
 import os
 import re
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -148,3 +150,13 @@ def test_every_source_compiles(architecture, tmp_path, monkeypatch):
         assert one.usage and all(part.spill_bytes == 0 for part in one.usage), one
         functions = compiled.opened(one.kernel, one.library)                # without a GPU as well: nothing is launched
         assert all(getattr(functions, name) for name in compiled.KERNELS[one.kernel][1])
+    _never_contracted(next(one.library for one in made if one.kernel == "nf4"))
+
+
+def _never_contracted(library: Path) -> None:
+    """A fused multiply-add would give other bits than bitsandbytes: there is none in NF4's machine code."""
+    tool = build.find_nvcc().resolve().parent / "cuobjdump"
+    beside = shutil.which("cuobjdump") or (str(tool) if tool.exists() else None)
+    if beside is not None:
+        code = subprocess.run([beside, "-sass", str(library)], capture_output=True, text=True, check=True).stdout
+        assert "FMUL" in code and "FFMA" not in code

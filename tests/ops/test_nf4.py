@@ -10,8 +10,8 @@ _import_bitsandbytes()                                 # without its compiled fo
 
 from bitsandbytes import functional as theirs  # noqa: E402
 from bitsandbytes.functional import QuantState  # noqa: E402
-from hypothesis import given, settings, strategies  # noqa: E402
 from edge_sleep.kernels.nf4 import reference  # noqa: E402
+from hypothesis import given, settings, strategies  # noqa: E402
 
 from edge_sleep.ops import nf4, trial  # noqa: E402
 from tests.ops.played import played  # noqa: E402, F401
