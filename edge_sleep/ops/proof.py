@@ -84,10 +84,17 @@ def prove(kernel: str, attempt: Attempt) -> Proof | None:
     of = identity(kernel)
     if of is None:
         return None
-    facts, problem = attempt(f"from edge_sleep.ops import trial; trial.main({kernel!r})")
-    found = judged(facts, problem)
-    write_json(_note(kernel, of), {"identity": of, "ok": found.ok, "found": found.found, "facts": facts})
+    found = judged(*attempt(f"from edge_sleep.ops import trial; trial.main({kernel!r})"))
+    note(kernel, found)
     return found
+
+
+def note(kernel: str, found: Proof) -> bool:
+    """Write down what was found of a kernel, or of bitsandbytes, on the GPU at hand; False where it is not there."""
+    of = identity(kernel)
+    if of is not None:
+        write_json(_note(kernel, of), {"identity": of, "ok": found.ok, "found": found.found})
+    return of is not None
 
 
 def judged(facts: dict | None, problem: str) -> Proof:
@@ -122,7 +129,7 @@ def why_not(kernel: str, device: str, dtype: str) -> str | None:
 def library_fails(device: str) -> str | None:
     """Why bitsandbytes' own 4-bit code is passed over; None where it runs, or nobody said that it does not.
 
-    A night asks a 4-bit layer of its own before it takes the GPU (device/detect.py); this is for where that was overruled.
+    A night tries a 4-bit layer before it takes the GPU, and writes down what came of it (model/four_bit.py).
     """
     if device != "cuda":
         return None

@@ -15,6 +15,7 @@ from edge_sleep.model.head import causal_of, site_of
 from edge_sleep.ops import registry
 
 ATTENTION = "edge_sleep_blocked"
+_BEFORE = "_forward_before"                        # what an instance's own forward was, None for its class's
 # Of the norm: some roundings of a type with 24, 8 or 11 bits in one part; of some dozens of blocks one after another.
 _NEAR = {"float32": 1e-4, "bfloat16": 3e-2, "float16": 5e-3}
 _WHOLE = {"float32": 1e-3, "bfloat16": 0.1, "float16": 2e-2}
@@ -72,12 +73,16 @@ def _speak(model: Any) -> Any:
 
 def _replace(module: Any, forward: Callable) -> None:
     """This instance's forward is another from now on; the class, and other models, keep theirs."""
+    module.__dict__.setdefault(_BEFORE, module.__dict__.get("forward"))
     module.__dict__["forward"] = forward
 
 
 def _put_back(model: Any) -> None:
     for module in model.modules():
-        module.__dict__.pop("forward", None)
+        if _BEFORE in module.__dict__:
+            module.__dict__.pop("forward")
+            if (before := module.__dict__.pop(_BEFORE)) is not None:         # of a layer that runs without bitsandbytes' code
+                module.__dict__["forward"] = before
     causal = causal_of(model)
     if causal.config._attn_implementation.startswith(ATTENTION):
         causal.set_attn_implementation("sdpa")
