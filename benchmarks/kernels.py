@@ -139,7 +139,7 @@ def softmax_tile(device: str, dtype: Any, tokens: int, columns: int) -> Case:
 
     logits = torch.randn(tokens, columns, dtype=dtype, device=device)
     targets = torch.zeros(tokens, dtype=torch.long, device=device)
-    space = loss.Space(logits, loss.DenseHead(logits), tokens)
+    space = loss.Space(logits, loss.DenseHead(logits.t()), tokens)
     sums = loss.Sums(*(torch.zeros(tokens, 1, device=device) for _ in range(3)))
     return Case("softmax_tile", f"{tokens}x{columns}", 2 * tokens * columns * dtype.itemsize, {
         "kernel": lambda: lambda: fused.softmax_tile(logits, targets, 0, sums, space, True),

@@ -194,7 +194,8 @@ def _load(base: Base, device: Device, between: Callable[[], object]) -> LoadedBa
         except lean.NotSuited as why:
             if four_bit.quantised_on(device.torch_name) != device.torch_name:
                 raise ModelError(f"{base.place.source} needs bitsandbytes' own code ({why}), which does not run on "
-                                 f"{device.torch_name}", "install a bitsandbytes that was built for this GPU, or choose another base") from why
+                                 f"{device.torch_name}",
+                                 "install a bitsandbytes that was built for this GPU, or choose another base") from why
             model, how = _with_transformers(base, device, dtype), f"transformers: {why}"
             if base.int8_embedding:
                 embedding.compress(model, dtype)

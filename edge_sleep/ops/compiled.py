@@ -85,9 +85,12 @@ def users_cache() -> Path:
 
 
 def places() -> list[Path]:
-    """Where compiled kernels are looked for, the first also where they are written. EDGE_SLEEP_KERNELS comes before the cache."""
+    """Where compiled kernels are looked for, the first also where they are written.
+
+    EDGE_SLEEP_KERNELS names a folder that comes before the cache; `none` switches all of them off (ops/proof.py).
+    """
     named = os.environ.get("EDGE_SLEEP_KERNELS")
-    return [*([Path(named)] if named else []), users_cache()]
+    return [*([Path(named)] if named and named != "none" else []), users_cache()]
 
 
 def folder(place: Path, kernel: str) -> Path:

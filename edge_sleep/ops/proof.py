@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from edge_sleep.errors import StorageError
 from edge_sleep.ops import compiled
 from edge_sleep.system.files import canonical_json, write_json
 
@@ -90,11 +92,16 @@ def prove(kernel: str, attempt: Attempt) -> Proof | None:
 
 
 def note(kernel: str, found: Proof) -> bool:
-    """Write down what was found of a kernel, or of bitsandbytes, on the GPU at hand; False where it is not there."""
+    """Write down what was found of a kernel, or of bitsandbytes, on the GPU at hand; False where that cannot be kept."""
     of = identity(kernel)
-    if of is not None:
-        write_json(_note(kernel, of), {"identity": of, "ok": found.ok, "found": found.found})
-    return of is not None
+    if of is None:
+        return False
+    if known(kernel, of) != found:
+        try:
+            write_json(_note(kernel, of), {"identity": of, "ok": found.ok, "found": found.found})
+        except StorageError:                       # no reason for a night to end: the kernel stays unproved
+            return False
+    return True
 
 
 def judged(facts: dict | None, problem: str) -> Proof:
@@ -115,6 +122,8 @@ def why_not(kernel: str, device: str, dtype: str) -> str | None:
     """Why the registry passes a kernel over on a device ("cpu" or "cuda"); None where it is proved."""
     if device != "cuda":
         return f"compiled for a GPU, not for {device}"
+    if os.environ.get("EDGE_SLEEP_KERNELS") == "none":
+        return "switched off (EDGE_SLEEP_KERNELS=none)"
     if dtype not in compiled.TYPES:
         return f"it knows no {dtype}"
     of = identity(kernel)

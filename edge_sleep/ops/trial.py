@@ -129,7 +129,7 @@ def _softmax_tile(dice: torch.Generator, device: str, dtype: torch.dtype, rows: 
     sums = loss.Sums(top.clone(), total.clone(), torch.zeros_like(top))
     before = (top.double()[:, 0], total.double()[:, 0], torch.zeros(rows, dtype=torch.float64, device=device))
     want = _reference("linear_cross_entropy").softmax_tile(tile.double(), targets, width, *before)
-    shrink = fused.softmax_tile(tile, targets, width, sums, loss.Space(tile, loss.DenseHead(tile), 1), True)
+    shrink = fused.softmax_tile(tile, targets, width, sums, loss.Space(tile, loss.DenseHead(tile.t()), rows), True)
     return list(zip((tile, sums.top[:, 0], sums.total[:, 0], sums.chosen[:, 0], shrink[:, 0]), want, strict=True))
 
 
@@ -209,7 +209,7 @@ def _timed_rope(device: str, dtype: torch.dtype) -> dict[str, Callable]:
 def _timed_softmax_tile(device: str, dtype: torch.dtype) -> dict[str, Callable]:
     logits = torch.randn(_TIMED[0], 4096, dtype=dtype, device=device)
     targets = torch.zeros(_TIMED[0], dtype=torch.long, device=device)
-    space = loss.Space(logits, loss.DenseHead(logits), _TIMED[0])
+    space = loss.Space(logits, loss.DenseHead(logits.t()), _TIMED[0])
     sums = loss.Sums(*(torch.zeros(_TIMED[0], 1, device=device) for _ in range(3)))
     return {"kernel": lambda: fused.softmax_tile(logits, targets, 0, sums, space, True),
             "pytorch": lambda: loss.softmax_tile(logits, targets, 0, sums, space, True)}

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from edge_sleep.ops import compiled, fused, loss, trial
+from edge_sleep.ops.proof import judged
 from tests.ops.played import played  # noqa: F401
 
 KERNELS = [name for name in compiled.KERNELS]
@@ -61,6 +62,17 @@ def test_rows_that_begin_anywhere(device: str, kernel: str, monkeypatch: pytest.
     monkeypatch.setattr(trial, "_draw", shifted)
     for got, want in trial._TRIALS[kernel](torch.Generator().manual_seed(0), device, torch.bfloat16, 3, 64):
         assert trial._off(got, want) <= trial.ALLOWED[torch.bfloat16]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_trial_ends_in_a_proof(device: str, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `kernels list` runs it, times included; small, since a played GPU is slow."""
+    if device == "cpu":
+        for name, value in {"_TIMED": (2, 40), "_REPEATS": 1, "_WARM": 0}.items():
+            monkeypatch.setattr(trial, name, value)
+    facts = trial.facts(kernel, device, (torch.bfloat16,), ((3, 37),))
+    assert facts["off"] <= 1 and facts["cases"] == 1 and all(seconds > 0 for seconds in facts["seconds"].values())
+    assert judged({**facts, "seconds": {"kernel": 1.0, "pytorch": 2.0}}, "").ok
 
 
 def test_a_wrong_kernel_is_seen(device: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from edge_sleep.errors import StorageError
 from edge_sleep.ops import compiled, proof, registry
 from edge_sleep.ops.proof import Proof, judged
 from edge_sleep.ops.registry import Site
@@ -40,6 +41,12 @@ def test_a_trial_is_written_down_and_found_again(gpu):
     assert "compiled for a GPU" in proof.why_not("nf4", "cpu", "float32")
 
 
+def test_all_of_them_can_be_switched_off(gpu, monkeypatch):
+    proof.prove("nf4", lambda code: (GOOD, ""))
+    monkeypatch.setenv("EDGE_SLEEP_KERNELS", "none")
+    assert "switched off" in proof.why_not("nf4", "cuda", "bfloat16") and compiled.places() == [compiled.users_cache()]
+
+
 @pytest.mark.parametrize("key, value", [("gpu", "Thor"), ("code", "b" * 64), ("driver", "another"), ("torch", "2.9.0"), ("cuda", "13.0")])
 def test_a_proof_holds_for_what_it_was_made_on(gpu, key, value):
     proof.prove("nf4", lambda code: (GOOD, ""))
@@ -52,6 +59,18 @@ def test_a_damaged_note_proves_nothing(gpu, text):
     proof.prove("nf4", lambda code: (GOOD, ""))
     proof._note("nf4", dict(gpu)).write_text(text)
     assert proof.known("nf4", dict(gpu)) is None
+
+
+def test_a_cache_that_cannot_be_written_proves_nothing_and_ends_nothing(gpu, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(compiled, "users_cache", lambda: tmp_path / "file")
+
+    def full(*_):
+        raise StorageError("no space left")
+
+    monkeypatch.setattr(proof, "write_json", full)
+    assert proof.note("nf4", Proof(True, "x")) is False and "not tried" in proof.why_not("nf4", "cuda", "bfloat16")
+    assert proof.prove("nf4", lambda code: (GOOD, "")).ok                       # what was found is still said
 
 
 def test_what_says_yes_in_other_words_is_no_proof(gpu):
