@@ -5,8 +5,9 @@
 
 First every compiled kernel is held to its reference; one that is off is not timed. Then the contenders of an operation take
 turns, call by call, on the same numbers: p20, p50 and p80 of one pass (forward and backward, where there is one), and the share
-of the memory's limit, which is a plain copy of 256 MiB timed in the same run. What is not installed, or does not run here, is
-named with its reason. On a CPU times are of the processor, so that neighbours do not count. The last line is one JSON document.
+of the limit: a plain copy of 256 MiB or a bare product, whichever would take longer, both timed in the same run. What is not
+installed, or does not run here, is named with its reason. On a CPU times are of the processor, so that neighbours do not count.
+The last line is one JSON document.
 """
 from __future__ import annotations
 
@@ -27,12 +28,13 @@ PEERS = ("kernel", "pytorch", "formula", "bitsandbytes", "liger", "unsloth")
 
 @dataclass(frozen=True)
 class Case:
-    """One operation at one size: what each contender calls, and how many bytes it cannot do without."""
+    """One operation at one size: what each contender calls, and the bytes and products that it cannot do without."""
 
     op: str
     shape: str
     bytes_moved: int
     calls: dict[str, Callable[[], Callable[[], Any]]]      # name -> makes the call; raises where it is not to be had
+    flop: int = 0
 
 
 def _pass_of(function: Callable[..., Any], inputs: list[Any], given: Any) -> Callable[[], Any]:
@@ -167,7 +169,7 @@ def loss_head(device: str, dtype: Any, tokens: int, width: int, vocabulary: int)
 
     return Case("loss_head", f"{tokens}x{width}x{vocabulary}", vocabulary * width * dtype.itemsize, {
         "kernel": lambda: of(fused.chunked_cross_entropy), "pytorch": lambda: of(loss.chunked_cross_entropy),
-        "formula": lambda: of(loss.reference_cross_entropy), "liger": liger})
+        "formula": lambda: of(loss.reference_cross_entropy), "liger": liger}, 4 * tokens * width * vocabulary)
 
 
 def _wait(device: str) -> None:
@@ -198,6 +200,15 @@ def copy_bytes_per_second(device: str, mebibytes: int = 256) -> float:
     return 2 * source.numel() / statistics.median(_once(lambda: target.copy_(source), device) for _ in range(7))
 
 
+def product_flops(device: str, dtype: Any) -> float:
+    """FLOP per second of a bare product."""
+    import torch
+
+    size = 4096 if device == "cuda" else 1024
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size ** 3 / statistics.median(_once(lambda: left @ right, device) for _ in range(7))
+
+
 def wrong(device: str) -> dict[str, str]:
     """Kernels that are not what their references are on this device, or not there."""
     from edge_sleep.ops import trial
@@ -217,7 +228,7 @@ def wrong(device: str) -> dict[str, str]:
     return found
 
 
-def measure(case: Case, device: str, bad: dict[str, str], rounds: int, limit: float) -> list[dict]:
+def measure(case: Case, device: str, bad: dict[str, str], rounds: int, copied: float, flops: float) -> list[dict]:
     calls, rows = {}, []
     for name in PEERS:
         if name not in case.calls:
@@ -241,7 +252,7 @@ def measure(case: Case, device: str, bad: dict[str, str], rounds: int, limit: fl
     for name, seconds in taken.items():
         low, middle, high = (statistics.quantiles(seconds, n=10)[place] for place in (1, 4, 7))
         rows.append({"op": case.op, "shape": case.shape, "who": name, "seconds_p20": low, "seconds_p50": middle,
-                     "seconds_p80": high, "of_copy": case.bytes_moved / middle / limit})
+                     "seconds_p80": high, "of_limit": max(case.bytes_moved / copied, case.flop / flops) / middle})
     return rows
 
 
@@ -249,7 +260,7 @@ def _as_text(row: dict) -> str:
     if "not_run" in row:
         return f"not run: {row['not_run']}"
     low, middle, high = (row[f"seconds_{name}"] * 1e6 for name in ("p20", "p50", "p80"))
-    return f"{middle:9.0f} us ({low:.0f} to {high:.0f}), {row['of_copy']:.0%} of a copy"
+    return f"{middle:9.0f} us ({low:.0f} to {high:.0f}), {row['of_limit']:.0%} of the limit"
 
 
 def main() -> None:
@@ -267,8 +278,9 @@ def main() -> None:
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     only = set((arguments.only or "nf4,rms_norm,swiglu,rope,softmax_tile,loss_head").split(","))
     bad = wrong(device)
-    limit = copy_bytes_per_second(device)
-    print(f"{device}, {str(dtype).removeprefix('torch.')}; a copy moves {limit / 1e9:.1f} GB/s", flush=True)
+    copied, flops = copy_bytes_per_second(device), product_flops(device, dtype)
+    print(f"{device}, {str(dtype).removeprefix('torch.')}; a copy moves {copied / 1e9:.1f} GB/s, "
+          f"a product does {flops / 1e9:.0f} GFLOP/s", flush=True)
     makers: list[tuple[str, Callable[[int], Case]]] = [
         ("rms_norm", lambda tokens: rms_norm(device, dtype, tokens, arguments.hidden)),
         ("swiglu", lambda tokens: swiglu(device, dtype, tokens, arguments.intermediate)),
@@ -279,12 +291,13 @@ def main() -> None:
     cases += [partial(make, tokens) for tokens in map(int, arguments.tokens.split(",")) for op, make in makers if op in only]
     results: list[dict] = []
     for make in cases:
-        for row in measure(make(), device, bad, arguments.rounds, limit):
+        for row in measure(make(), device, bad, arguments.rounds, copied, flops):
             results.append(row)
             print(f"{row['op']:13} {row['shape']:16} {row['who']:13} {_as_text(row)}", flush=True)
     site = registry.Site(device, str(dtype).removeprefix("torch."))
     name = torch.cuda.get_device_name(0) if device == "cuda" else environment.processor()
-    print(json.dumps({"benchmark": "kernels", "device": name, "dtype": site.dtype, "copy_bytes_per_second": limit,
+    print(json.dumps({"benchmark": "kernels", "device": name, "dtype": site.dtype, "copy_bytes_per_second": copied,
+                      "product_flops": flops,
                       "results": results,
                       "chosen": {op: registry.choose(op, site).implementation.name for op in registry.OPS},
                       "environment": environment.describe()}))

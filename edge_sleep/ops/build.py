@@ -67,7 +67,7 @@ def build(architectures: list[str], jobs: int = 1, kernels: list[str] | None = N
                          "sm_110 needs CUDA 13")
     work = [(kernel, architecture) for kernel in kernels or KERNELS for architecture in architectures]
     with ThreadPoolExecutor(max(1, jobs)) as pool:
-        return list(pool.map(lambda one: _built(*one, nvcc, version), work))
+        return list(pool.map(lambda one: _built(one[0], one[1], nvcc, version), work))
 
 
 def _built(kernel: str, architecture: str, nvcc: Path, version: str) -> Built:

@@ -92,11 +92,17 @@ def quantise_scales(scales: Tensor) -> tuple[Tensor, Tensor]:
     return codes.reshape(-1)[:len(scales)], largest
 
 
+@cache
+def _pairs(device: torch.device) -> Tensor:
+    """[256, 2] what each byte holds: the first of two values is in its upper half."""
+    return torch.tensor([(CODE[byte >> 4], CODE[byte & 15]) for byte in range(256)], device=device)
+
+
 def scales_of(weight: Nf4) -> Tensor:
     """Scale of each block [blocks] in float32."""
     if weight.table is None or weight.nested_scales is None or weight.offset is None:
         return weight.scales
-    found = _blocks(weight.table[weight.scales.long()], NESTED) * weight.nested_scales[:, None]
+    found = _blocks(weight.table[weight.scales.int()], NESTED) * weight.nested_scales[:, None]
     return found.reshape(-1)[:len(weight.scales)] + weight.offset
 
 
@@ -104,8 +110,7 @@ def dequantise(weight: Nf4) -> Tensor:
     """The weight made readable [*shape], in its type: each product is made in float32 and rounded once."""
     count = torch.Size(weight.shape).numel()
     packed = weight.packed.view(torch.uint8).reshape(-1)
-    indices = torch.stack((packed >> 4, packed & 15), dim=1).reshape(-1)[:count].long()
-    values = torch.tensor(CODE, device=packed.device)[indices]
+    values = _pairs(packed.device)[packed.int()].view(-1)[:count]
     return (_blocks(values, weight.block) * scales_of(weight)[:, None]).reshape(-1)[:count].to(weight.dtype).view(weight.shape)
 
 

@@ -86,6 +86,19 @@ def test_a_wrong_kernel_is_seen(device: str, monkeypatch: pytest.MonkeyPatch) ->
     assert trial.facts("rms_norm", device, (torch.float32,), ((2, 8),))["off"] > 1
 
 
+def test_one_wrong_bit_of_nf4_is_seen(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = trial.nf4.with_kernel
+
+    def almost(weight: object, dtype: torch.dtype) -> torch.Tensor:
+        found = real(weight, dtype)
+        found.view(-1)[0] += found.abs().max() / 128
+        return found
+
+    monkeypatch.setattr(trial.nf4, "with_kernel", almost)
+    for got, want in trial._TRIALS["nf4"](torch.Generator().manual_seed(0), device, torch.bfloat16, 33, 1001):
+        assert trial._off(got, want) > trial.ALLOWED[torch.bfloat16]
+
+
 def test_the_loss_is_that_of_plain_tiles(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven tiles of 16 and one of 5, logits of 40 between them, a target of weight zero."""
     from edge_sleep.ops import sizes

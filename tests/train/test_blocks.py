@@ -154,7 +154,8 @@ def test_what_is_saved_is_plain_peft(tmp_path):
         assert (tmp_path / "lean" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
 
 
-@pytest.mark.parametrize(("family", "packed"), [("qwen2", True), ("llama", False), ("qwen3", True), ("gemma3", False)])
+@pytest.mark.night
+@pytest.mark.parametrize(("family", "packed"), [("qwen2", False), ("gemma3", True)])
 def test_with_every_kernel_the_model_is_still_the_same(family, packed, played, monkeypatch):  # noqa: F811
     """All compiled kernels at once, on a played GPU: the site says cuda, the tensors lie on the CPU."""
     from edge_sleep.ops import nf4, proof, registry
