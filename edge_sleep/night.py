@@ -19,6 +19,7 @@ from edge_sleep.device.neighbours.lease import Neighbours
 from edge_sleep.device.power.lease import Power
 from edge_sleep.errors import DoesNotFit, EdgeSleepError, Outcome, Preempted, StorageError, SyncError, TooHot
 from edge_sleep.model import base as base_model
+from edge_sleep.model import four_bit
 from edge_sleep.stages import choose, ends, export, learn, pacing, result, send, settle, ship
 from edge_sleep.stages.context import Ended, Night, Request, interrupted
 from edge_sleep.stages.learn import ahead as plan
@@ -52,7 +53,7 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
         Power(config.power, home.power_intent).check()
         Neighbours(config.neighbours, home.neighbours_intent).check()
         store.rebuild(home)
-        found, considered = detect.tried(config.companion.compute_dtype)
+        found, considered = detect.tried(config.companion.compute_dtype, heard=four_bit.heard)
         device = base_model.settled(home, found)
         place = base_model.resolve(config.companion.model, config.companion.allow_download)
         unfinished = None if request.dry_run else ends.unfinished(home)

@@ -27,6 +27,7 @@ from edge_sleep.cli import (
     export,
     forget,
     ingest,
+    kernels,
     night,
     output,
     plan,
@@ -82,6 +83,7 @@ app.add_typer(session.wake, name="wake")
 app.add_typer(timer.app, name="timer")
 app.add_typer(thor.app, name="thor")
 app.add_typer(sync.app, name="sync")
+app.add_typer(kernels.app, name="kernels")
 
 # typer carries its own click in newer versions: its exceptions are found through typer alone.
 _ClickException: Any = typer.BadParameter.__mro__[2]

@@ -71,10 +71,17 @@ def test_no_host_but_nvidias() -> None:
 
 
 def test_a_kernel_with_sources_is_built_into_the_image() -> None:
-    """None has any today. The day one has, both sets of architectures must be compiled where the image is made."""
+    """For both sets of architectures, and only where the base has a compiler: the stand-in has none."""
     sources = [file for pattern in ("*.cu", "*.cpp") for file in (ROOT / "kernels").rglob(pattern)]
     asked = any("edge-sleep kernels build" in line for line in instructions("jetson.Dockerfile"))
     assert asked == bool(sources), "docker/jetson.Dockerfile: `edge-sleep kernels build` for sm_87, and sm_110 where the base has CUDA 13"
+    of = {name: dict(line.split("=", 1) for line in (DOCKER / f"{name}.env").read_text().splitlines() if line and not line.startswith("#"))["KERNELS"]
+          for name in ("jetpack6", "jetpack7")}
+    assert of == {"jetpack6": "sm_87", "jetpack7": "sm_87,sm_110"}
+    step = next(line for line in instructions("jetson.Dockerfile") if "kernels build" in line)
+    assert step.startswith("RUN if command -v nvcc ||") and 'build --arch "${KERNELS}"' in step
+    built, used = re.search(r"EDGE_SLEEP_KERNELS=(\S+) edge-sleep", step)[1], [line for line in final_stage("jetson.Dockerfile") if "EDGE_SLEEP_KERNELS=" in line]
+    assert built.startswith("/opt/edge-sleep/") and len(used) == 1 and f"EDGE_SLEEP_KERNELS={built}" in used[0]
 
 
 @pytest.mark.parametrize("name", ["edge", "cpu"])
