@@ -214,8 +214,8 @@ def _load(base: Base, device: Device, between: Callable[[], object]) -> LoadedBa
         raise ModelError(f"{base.place.source}: {name} holds values that are not finite", "copy or download the model again")
     model.requires_grad_(False)
     _keep_one_form(model)
-    if (why := four_bit.run_without_library(model, device.torch_name, base.compute_dtype)) is not None:
-        how = f"{how}; without bitsandbytes' code: {why}"
+    if (by := four_bit.run_without_library(model, device.torch_name, base.compute_dtype)) is not None:
+        how = f"{how}; without bitsandbytes' code: {by}"
     _one_head_for_all(model)
     return LoadedBase(model, tokenizer, time.monotonic() - began, how)
 

@@ -18,6 +18,7 @@ from edge_sleep.device.doctor.heat import read_trips
 from edge_sleep.device.machine import on_board
 from edge_sleep.device.telemetry.choose import choose
 from edge_sleep.errors import Busy, DoesNotFit, EdgeSleepError, ModelError, Preempted, RemoteRefused, SyncError, TooHot
+from edge_sleep.model import four_bit
 from edge_sleep.model.base import Base, BaseSource, fingerprint, resolve
 from edge_sleep.seal import envelope
 from edge_sleep.system.clock import Clock
@@ -226,7 +227,7 @@ class Worker:
         if (state / "candidate").is_dir() and record["candidate"] is not None:
             return None                            # trained, and killed before it was delivered
         config = self._settings(asked)
-        device = replace(detect.tried(asked.base.compute_dtype)[0], compute_dtype=asked.base.compute_dtype)
+        device = replace(detect.tried(asked.base.compute_dtype, heard=four_bit.heard)[0], compute_dtype=asked.base.compute_dtype)
         base = Base(BaseSource(asked.base.source, found.folder), asked.base.sha256, asked.base.compute_dtype, self.home.cache,
                     asked.base.quantisation)
         lesson = training_state.read_examples(state)
