@@ -6,14 +6,16 @@
 
 NF4 with double quantisation, bfloat16, LoRA r=4 on q_proj and v_proj, half of the tokens supervised, the same words for all.
 Each contender runs in a process of its own: two steps to warm up, then `--steps` timed ones with the allocator's peak reset.
-Reported are torch.cuda.max_memory_allocated, tokens per second and the share of the card's bare bfloat16 product, timed in
-the same process. A contender that is not installed, or does not run here, is named with its error, never left out in
-silence. The last line is one JSON document.
+`without` is edge_sleep without its compiled kernels (`edge-sleep kernels build` first). Reported are
+torch.cuda.max_memory_allocated, tokens per second and the share of the card's bare bfloat16 product, timed in the same process.
+A contender that is not installed, or does not run here, is named with its error, never left out in silence. The last line is one
+JSON document.
 """
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -94,12 +96,15 @@ def matmul_flops(seconds: float = 1.0) -> float:
 def measure(folder: str, who: str, rows: int, tokens: int, steps: int, sets: list[str]) -> dict:
     import torch
 
+    asked = who
+    if who == "without":                               # ours, but none of our compiled kernels
+        os.environ["EDGE_SLEEP_KERNELS"], who = "none", "ours"
     gate = Timed(steps)
     settings = {**peak.settings_of(sets), "epochs": steps + 2} if who == "ours" else {"steps": steps + 2}
     CONTENDERS[who](folder, rows, tokens, settings, gate)
     peak_bytes = torch.cuda.max_memory_allocated()
     taken = statistics.median(gate.seconds)
-    return {"who": who, "rows": rows, "tokens": tokens, "peak_mebibytes": peak_bytes / 2**20, "step_seconds": taken,
+    return {"who": asked, "rows": rows, "tokens": tokens, "peak_mebibytes": peak_bytes / 2**20, "step_seconds": taken,
             "tokens_per_second": rows * tokens / taken, "losses": gate.losses,
             "of_matmul": step_gflop(read(Path(folder)), rows, tokens) * 1e9 / taken / matmul_flops(),
             "card": torch.cuda.get_device_name(0)}
@@ -108,8 +113,8 @@ def measure(folder: str, who: str, rows: int, tokens: int, steps: int, sets: lis
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
-    parser.add_argument("--against", default="hf", help="any of hf, trl, liger, unsloth, with commas")
-    parser.add_argument("--shapes", default="1x512,4x512,4x1024")
+    parser.add_argument("--against", default="hf", help="any of without, hf, trl, liger, unsloth, with commas")
+    parser.add_argument("--shapes", default="1x256,1x512,4x512,4x1024")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE",
                         help="settings of ours, as in peak")

@@ -3,7 +3,7 @@
 #
 # TORCH_INDEX: where torch comes from, and with it what is compiled for this GPU; empty means pip's own configuration.
 # CUDA: what torch must have been built with. An index that is not asked gives a torch without CUDA, and says nothing.
-# No kernel of kernels/ has sources to compile yet, so none is built here; tests/docker asks for the step when one has.
+# KERNELS: the GPUs that kernels/ is compiled for, where the base has nvcc; where it has not, nights do without.
 ARG BASE_IMAGE=nvcr.io/nvidia/l4t-jetpack:r36.4.0
 
 FROM ${BASE_IMAGE} AS build
@@ -38,6 +38,10 @@ COPY kernels kernels
 COPY profiles profiles
 COPY benchmarks benchmarks
 RUN python -m pip install --no-cache-dir --no-deps .
+ARG KERNELS=sm_87
+RUN if command -v nvcc || [ -x /usr/local/cuda/bin/nvcc ]; then \
+    EDGE_SLEEP_KERNELS=/opt/edge-sleep/kernels edge-sleep kernels build --arch "${KERNELS}"; \
+    else echo "no nvcc in this base: no kernels are compiled ahead"; fi
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="edge_sleep" org.opencontainers.image.licenses="Apache-2.0"
@@ -56,6 +60,7 @@ COPY --from=build /opt/edge-sleep /opt/edge-sleep
 COPY docker/health.py /opt/edge-sleep/health.py
 # HOME and USER are said, for whoever runs it under a number that has no name. All that is written goes below HOME or /tmp.
 ENV PATH=/opt/edge-sleep/bin:$PATH HOME=/home/edge-sleep USER=edge-sleep EDGE_SLEEP_HOME=/home/edge-sleep/companion \
+    EDGE_SLEEP_KERNELS=/opt/edge-sleep/kernels \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER ${USER_ID}:${USER_ID}
 WORKDIR /home/edge-sleep

@@ -65,7 +65,7 @@ class Outcome(str, Enum):
 
     @property
     def resumable(self) -> bool:
-        return self in (Outcome.STOPPED_TIME, Outcome.STOPPED_HEAT, Outcome.PREEMPTED)
+        return self in (Outcome.STOPPED_TIME, Outcome.STOPPED_HEAT, Outcome.PREEMPTED, Outcome.SHIPPED)
 
 
 _EXIT_OF = {

@@ -1,7 +1,8 @@
 """One night, every stage in order, on one page.
 
-ingest -> select -> plan -> train -> judge -> gate -> promote or keep -> export. What a power cut interrupts, the
-next start finishes: state/ holds the plan and the training state, verdict.json a judged candidate.
+ingest -> select -> plan -> train -> judge -> gate -> promote or keep -> export -> queue for sync. Where this machine cannot train
+it, or was told not to, another does (stages/ship.py), and a later start goes on at judge. What a power cut interrupts, the next
+start finishes: state/ holds the plan and the training state, verdict.json a judged candidate.
 """
 from __future__ import annotations
 
@@ -10,16 +11,17 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from typing import Any
 
-from edge_sleep.checkpoint import manifest, store
+from edge_sleep.checkpoint import store
 from edge_sleep.config import Config
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.device import detect, environment, loans, shortage
 from edge_sleep.device.neighbours.lease import Neighbours
 from edge_sleep.device.power.lease import Power
-from edge_sleep.errors import EdgeSleepError, Outcome, Preempted, StorageError, TooHot
+from edge_sleep.errors import DoesNotFit, EdgeSleepError, Outcome, Preempted, StorageError, SyncError, TooHot
 from edge_sleep.model import base as base_model
-from edge_sleep.stages import choose, ends, export, learn, pacing, settle
-from edge_sleep.stages.context import Night, Request, interrupted
+from edge_sleep.model import four_bit
+from edge_sleep.stages import choose, ends, export, learn, pacing, result, send, settle, ship
+from edge_sleep.stages.context import Ended, Night, Request, interrupted
 from edge_sleep.stages.learn import ahead as plan
 from edge_sleep.system import state
 from edge_sleep.system.clock import Clock
@@ -31,6 +33,7 @@ from edge_sleep.system.signals import Signals
 from edge_sleep.train import team
 from edge_sleep.train.budget import Contract
 from edge_sleep.train.pace import unpaced
+from edge_sleep.train.planner import Plan
 
 __all__ = ["Request", "plan", "run"]
 
@@ -50,7 +53,7 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
         Power(config.power, home.power_intent).check()
         Neighbours(config.neighbours, home.neighbours_intent).check()
         store.rebuild(home)
-        found, considered = detect.tried(config.companion.compute_dtype)
+        found, considered = detect.tried(config.companion.compute_dtype, heard=four_bit.heard)
         device = base_model.settled(home, found)
         place = base_model.resolve(config.companion.model, config.companion.allow_download)
         unfinished = None if request.dry_run else ends.unfinished(home)
@@ -105,29 +108,35 @@ def _stages(night: Night, neighbours: Neighbours) -> dict:
             night.parent = record["parent"] = choose.whole_incumbent(night)
             enough = choose.select(night, buffer)
         if enough is not None:
+            result.let_go(night)
             return ends.end(night, Outcome.NOTHING_TO_DO, enough)
         if not night.request.dry_run:
             if (why := interrupted(night)) is not None:        # a conversation may be talking with one of them
                 return ends.end(night, Outcome.PREEMPTED, f"{why}; nothing was begun")
+            if (away := result.come_back(night)) is not None:
+                return ends.end(night, *away)
             neighbours.take()                  # before the plan: what they leave is what it counts on
             record["environment"]["neighbours"] = neighbours.changes
         with phase("plan"):
             plan = learn.plan(night)
-        if plan.where == "none":
-            return ends.end(night, Outcome.DOES_NOT_FIT, plan.choices[0]["reason"])
         if night.request.dry_run:
-            return ends.dry(night)
+            return ends.dry(night) if plan.where != "none" else ends.end(night, Outcome.DOES_NOT_FIT, plan.choices[0]["reason"])
+        if not ship.staged(night):
+            decision = ship.decide(night, plan)
+            if decision.where == "remote" and (sent := ship.send(night, plan, decision)) is not None:
+                return ends.end(night, *sent)
+            if night.request.ship and not ship.staged(night):
+                raise SyncError(night.not_shipped or f"not shipped: {'; '.join(decision.against)}", "`edge-sleep ship --status`")
+            if not ship.staged(night) and not decision.stays:
+                return ends.end(night, Outcome.DOES_NOT_FIT, ship.why_nowhere(night, plan, decision))
+        result.tell(night)
         power = lent.enter_context(Power(night.config.power, night.home.power_intent, night.events))
         record["environment"]["power"] = power.changes
 
         if not (night.state / "verdict.json").is_file():
-            if not (night.state / "candidate" / manifest.NAME).is_file():
-                with phase("train") as entry:
-                    stopped = learn.train(night, plan)
-                    team.dismiss(night.device.kind == "gpu")
-                    if stopped is not None:
-                        entry["outcome"] = stopped[0].value
-                if stopped is not None:
+            if not ship.staged(night):
+                result.stay(night)
+                if (stopped := _train(night, plan)) is not None:
                     return ends.end(night, *stopped)
             try:
                 with phase("judge"):
@@ -142,4 +151,25 @@ def _stages(night: Night, neighbours: Neighbours) -> dict:
             entry["outcome"] = Outcome.PREEMPTED.value if why else "done"
         if why:                                # what is promoted stays so; the next start makes what is missing
             return ends.end(night, Outcome.PREEMPTED, f"{why}; the candidate is promoted, its exports are made next time")
+    if outcome is Outcome.PROMOTED and send.wanted(night):
+        with phase("sync") as entry:
+            entry["outcome"] = send.send(night)
     return ends.end(night, outcome, reason)
+
+
+def _train(night: Night, plan: Plan) -> Ended | None:
+    """Train here. What stops it with steps left may go on elsewhere; None: there is a candidate to judge."""
+    try:
+        with night.recorder.phase("train") as entry:
+            stopped = learn.train(night, plan)
+            team.dismiss(night.device.kind == "gpu")
+            if stopped is not None:
+                entry["outcome"] = stopped[0].value
+    except DoesNotFit as error:
+        ended = ship.midway(night, plan, error.outcome, error.message)
+        if ended is not None and ended[0] is error.outcome:
+            raise
+    else:
+        ended = None if stopped is None else ship.midway(night, plan, *stopped)
+    result.tell(night)
+    return ended

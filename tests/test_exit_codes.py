@@ -21,7 +21,7 @@ def test_every_outcome_has_its_code() -> None:
 
 
 def test_only_what_can_go_on_is_resumable() -> None:
-    assert {outcome.value for outcome in Outcome if outcome.resumable} == {"stopped_time", "stopped_heat", "preempted"}
+    assert {outcome.value for outcome in Outcome if outcome.resumable} == {"stopped_time", "stopped_heat", "preempted", "shipped"}
 
 
 def _tree(kind: type) -> list[type]:

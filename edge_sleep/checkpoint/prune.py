@@ -59,6 +59,8 @@ def decide(home: Home, settings: Retention, current: str | None) -> list[retenti
         for file, key in (("plan.json", "parent"), ("candidate.json", "id")):
             if (night / "state" / file).is_file() and (named := read_json(night / "state" / file, "state of a night").get(key)):
                 pinned[named] = f"the unfinished night {night.name} needs it"
+    for file in home.outbox.glob("*-adapter-*.json"):
+        pinned[file.stem.rpartition("-")[2]] = "it waits to be sent (`edge-sleep sync status`)"
     for folder in _folders(home.adapters):
         if folder.name not in manifests:
             pinned[folder.name] = "its manifest cannot be read; `edge-sleep verify --all` says more"

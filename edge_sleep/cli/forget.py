@@ -26,7 +26,7 @@ def command(
     place = Common.of(home, profile, sets, as_json).existing_home()
     if not place.experiences.is_file():
         raise UsageError(f"{place.root} holds no experiences: there is nothing to forget")
-    with lock.hold(place.night_lock, "forget"), Buffer(place.experiences) as buffer:
+    with lock.hold(place.night_lock, "forget"), lock.hold(place.sync_lock, "forget"), Buffer(place.experiences) as buffer:
         planned = forget.plan(place, buffer, name)
         if yes:
             forget.carry_out(place, buffer, planned, Clock())
@@ -44,6 +44,9 @@ def as_text(told: dict) -> str:
                      "forget them by id"))
     if told["transcripts_outside"]:
         rows.append(("outside this home", f"{', '.join(told['transcripts_outside'])} still has the words"))
+    if told["published"]:
+        named = " ".join(f"--adapter {adapter}" for adapter in told["published"])
+        rows.append(("on the remote", f"{len(told['published'])} of them; `edge-sleep sync prune {named} --yes` withdraws them"))
     text = output.columns(rows)
     return text + ("\nbackups and other machines' copies still have it; they are not reached from here" if told["done"] else
                    "\nnothing was changed: add --yes to do it")

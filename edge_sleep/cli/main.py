@@ -27,6 +27,7 @@ from edge_sleep.cli import (
     export,
     forget,
     ingest,
+    kernels,
     night,
     output,
     plan,
@@ -36,17 +37,21 @@ from edge_sleep.cli import (
     rollback,
     serve,
     session,
+    ship,
     status,
+    sync,
     teach,
+    thor,
     timer,
     verify,
     watch,
+    worker,
 )
 from edge_sleep.errors import DoesNotFit, EdgeSleepError, Exit, IntegrityError, StorageError
 
 EPILOG = """Exit codes: 0 done or promoted, 2 usage, 10 nothing to do, 11 rejected, 12 to 14 stopped and resumable
-(time, heat, conversation), 15 no effect,
-17 locked, 20 memory, 21 storage, 22 device, 23 model, 30 integrity, 50 a bug."""
+(time, heat, conversation), 15 no effect, 16 shipped,
+17 locked, 20 memory, 21 storage, 22 device, 23 model, 30 integrity, 40 sync failed, 41 from a remote and refused, 50 a bug."""
 
 app = typer.Typer(
     name="edge-sleep", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -68,7 +73,7 @@ def root(version: Annotated[bool, typer.Option("--version", callback=_version, i
 
 
 for _module in (night, ingest, teach, plan, status, current, verify, report, rollback, prune, backup, restore, forget,
-                chat, serve, doctor, watch):
+                chat, serve, doctor, watch, ship, worker):
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name)(_module.command)
 app.add_typer(experiences.app, name="experiences")
@@ -76,6 +81,9 @@ app.add_typer(export.app, name="export")
 app.add_typer(session.app, name="session")
 app.add_typer(session.wake, name="wake")
 app.add_typer(timer.app, name="timer")
+app.add_typer(thor.app, name="thor")
+app.add_typer(sync.app, name="sync")
+app.add_typer(kernels.app, name="kernels")
 
 # typer carries its own click in newer versions: its exceptions are found through typer alone.
 _ClickException: Any = typer.BadParameter.__mro__[2]

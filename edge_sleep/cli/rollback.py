@@ -7,6 +7,7 @@ import typer
 
 from edge_sleep.cli import output
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
+from edge_sleep.system.home import Home
 
 
 def command(
@@ -25,6 +26,19 @@ def command(
     place = Common.of(home, profile, sets, as_json).existing_home()
     # A night that promotes in between would undo it.
     with lock.hold(place.night_lock, "a rollback"):
+        before = store.read_damaged(place)
         document = store.rollback(place, adapter, Clock())
+    _noted(place, document, before)
     now = document.get("adapter") or {}
     output.answer(document, f"the next session loads {now.get('id', 'the base as it is')}", as_json)
+
+
+def _noted(place: Home, document: dict, before: dict | None) -> None:
+    """Of an adapter from another machine it is written down that and why it became current."""
+    from edge_sleep.sync import received
+    now = document.get("adapter") or {}
+    if now and (origin := received.origin(place, now["id"])) is not None:
+        received.used(place, {"adapter": now["id"], "before": ((before or {}).get("adapter") or {}).get("id"),
+                              "machine": origin["machine"], "at": document["promoted_at"], "differs_from_base": None,
+                              "reason": f"asked for by `rollback`, unproven here; made on machine {origin['name']} "
+                                        f"({origin['machine']})"})

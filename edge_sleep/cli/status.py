@@ -32,7 +32,8 @@ def examine(home: Home) -> dict:
     """The JSON document of `status`. Reads only: a home that is not there stays so."""
     if not home.exists():
         return {"home": str(home.root), "exists": False, "problems": [], "current": None, "last_night": None,
-                "interrupted": None, "experiences": None, "locks": {"night": None, "session": None}, "disk": None, "rhythm": None}
+                "interrupted": None, "experiences": None, "locks": {"night": None, "session": None}, "disk": None, "outbox": None,
+                "rhythm": None}
     from edge_sleep.checkpoint import store
     problems: list[str] = []
     counts = None
@@ -50,7 +51,14 @@ def examine(home: Home) -> dict:
             "last_night": _last_night(home, problems), "interrupted": interrupted(home), "experiences": counts,
             "locks": {"night": lock.holder(home.night_lock), "session": lock.holder(home.session_lock)},
             "disk": {"used_bytes": _used(home), "free_bytes": shutil.disk_usage(home.root).free},
-            "rhythm": None}
+            "outbox": _outbox(home), "rhythm": None}
+
+
+def _outbox(home: Home) -> dict:
+    """What waits for a remote, and why the last try failed."""
+    from edge_sleep.sync import backoff, outbox
+    failed = backoff.read(outbox.backoff_file(home))
+    return {"waiting": len(outbox.waiting(home)), "failed": failed and failed.why}
 
 
 def _not_back(home: Home) -> list[str]:
@@ -130,6 +138,8 @@ def as_text(document: dict) -> str:
         rows.append((f"{name} lock", f"{holder.get('what')} (pid {holder.get('pid')})" if holder else "free"))
     rows.append(("disk", f"{output.size(document['disk']['used_bytes'])} used, "
                          f"{output.size(document['disk']['free_bytes'])} free"))
+    if (waits := document["outbox"])["waiting"]:
+        rows.append(("outbox", f"{waits['waiting']} wait to be sent" + (f": {waits['failed']}" if waits["failed"] else "")))
     rows += rhythm.rows(document["rhythm"]) if document["rhythm"] else []
     rows += [("problem", problem) for problem in document["problems"]]
     return output.columns(rows)

@@ -32,6 +32,7 @@ def install(
     system: Annotated[bool | None, typer.Option(
         "--system/--user", help="Units of the system, or of this user.  [default: system for root]", show_default=False)] = None,
     stays: Annotated[bool, typer.Option("--watch", help="A service that watches all the time, instead of a timer.")] = False,
+    worker: Annotated[bool, typer.Option("--worker", help="A service that trains for others, instead of nights.")] = False,
     runs_as: Annotated[str | None, typer.Option(
         "--as", metavar="USER", help="Whom system units run as.  [default: the owner of the home]")] = None,
     to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Write the units here, and start nothing.")] = None,
@@ -48,7 +49,9 @@ def install(
     of_system = os.geteuid() == 0 if system is None else system
     if runs_as is not None and not of_system:
         raise UsageError("--as is for system units", "add --system, as root")
-    plan = planned(place, common, context.configure(place, common), stays, _whom(place, runs_as) if of_system else None)
+    if stays and worker:
+        raise UsageError("--watch and --worker are two services", "install one after the other")
+    plan = planned(place, common, context.configure(place, common), stays, _whom(place, runs_as) if of_system else None, worker)
     folder = to.expanduser().absolute() if to is not None else systemctl.folder_of(of_system)
     timer = folder / f"{plan.name}.timer"
     if stays and timer.is_file():                       # one of the two: both would look
@@ -130,7 +133,7 @@ def failed(unit: Annotated[str, typer.Argument(metavar="UNIT")], home: HomeOptio
     output.answer({"told": ["log", *told], "problems": problems}, text, as_json)
 
 
-def planned(home: Home, common: Common, config: Config, watches: bool, user: str | None) -> Plan:
+def planned(home: Home, common: Common, config: Config, watches: bool, user: str | None, worker: bool = False) -> Plan:
     """What the units of a home need to know."""
     from edge_sleep.schedule.units import Plan, unit_name
     beside = Path(edge_sleep.__file__).parent.parent
@@ -139,11 +142,15 @@ def planned(home: Home, common: Common, config: Config, watches: bool, user: str
         environment.append(f"PYTHONPATH={beside}")
     power, schedule, ollama = config.power, config.schedule, config.neighbours.ollama
     here = bool(re.match(r"https?://(127(\.\d+){3}|localhost|\[::1\])(:\d+)?/?$", ollama))
-    return Plan(home.root, unit_name(home.root, default_home()), (sys.executable, "-m", "edge_sleep"), watch.options(common),
+    remotes = [place.partition(":") for place in (config.sync.remote, config.thor.mailbox) if place]
+    name = unit_name(home.root, default_home()) + ("-worker" if worker else "")
+    return Plan(home.root, name, (sys.executable, "-m", "edge_sleep"), watch.options(common),
                 config.budget.time, watches, user,
-                network=bool(schedule.webhook or schedule.command or config.companion.allow_download or (ollama and not here)),
+                network=bool(schedule.webhook or schedule.command or config.companion.allow_download or (ollama and not here)
+                             or any(kind != "folder" for kind, _, _ in remotes)),
                 loopback=here, settings=bool(power.mode or power.gpu_max_hertz or power.fan_profile or power.jetson_clocks),
-                environment=tuple(environment))
+                environment=tuple(environment), worker=worker,
+                remotes=tuple(Path(path) for kind, _, path in remotes if kind == "folder"))
 
 
 def _installed(home: Home) -> list[tuple[bool, Path]]:
@@ -152,7 +159,8 @@ def _installed(home: Home) -> list[tuple[bool, Path]]:
     from edge_sleep.system import systemctl
     name = unit_name(home.root, default_home())
     files = [(of_system, systemctl.folder_of(of_system) / file) for of_system in (True, False)
-             for file in (f"{name}.timer", f"{name}.service", f"{name}-failed@.service")]
+             for file in (f"{name}.timer", f"{name}.service", f"{name}-failed@.service", f"{name}-worker.service",
+                          f"{name}-worker-failed@.service")]
     return [(of_system, file) for of_system, file in files if file.is_file()]
 
 

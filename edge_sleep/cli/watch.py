@@ -42,7 +42,8 @@ def command(
     place = common.open_home()
     with lock.hold(place.watch_lock, "a watcher"):
         watcher = watch.Watcher(place, configured(common), night_command(common), journal(),
-                                environment=children.environment(), reading=reading_command(common))
+                                environment=children.environment(), reading=reading_command(common),
+                                syncing=sync_command(common))
         code = watch.watch(watcher, once)
         if as_json:
             output.answer(document(watcher, code), "", as_json)
@@ -62,6 +63,11 @@ def night_command(common: Common) -> Callable[[float], list[str]]:
 def reading_command(common: Common) -> Callable[[Sequence[Path]], list[str]]:
     """The command line that reads the transcripts of some places."""
     return lambda paths: [sys.executable, "-m", "edge_sleep", "ingest", *options(common), "--", *map(str, paths)]
+
+
+def sync_command(common: Common) -> Callable[[str], list[str]]:
+    """The command line of `sync push` or `sync pull`."""
+    return lambda what: [sys.executable, "-m", "edge_sleep", "sync", what, *options(common)]
 
 
 def options(common: Common) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Which device a night runs on and in which precision, each with its reason."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,16 +40,26 @@ class Considered:
     reason: str
 
 
-def tried(asked: str = "auto", cpuinfo: Path = CPUINFO, attempt: Try = try_code) -> tuple[Device, list[Considered]]:
-    """As `choose`, but a GPU is taken only where a 4-bit layer has just run on it, forward and backward, in another process."""
+# (whether bitsandbytes' layer ran, what was found, how to try more) -> why the GPU serves all the same, if it does not run.
+Heard = Callable[[bool, str, Try], "str | None"]
+
+
+def tried(asked: str = "auto", cpuinfo: Path = CPUINFO, attempt: Try = try_code,
+          heard: Heard = lambda ok, found, attempt: None) -> tuple[Device, list[Considered]]:
+    """As `choose`, but a GPU is taken only where a 4-bit layer has just run on it, forward and backward, in another process.
+
+    heard: told what came of bitsandbytes' own layer; where that failed it may know another way.
+    """
     found = choose(asked, cpuinfo)
     elsewhere = Considered("another machine", False, "not asked: this one can")
     if found.kind == "cpu":
         return found, [Considered("gpu", False, _why_no_gpu()), Considered("cpu", True, found.reason), elsewhere]
     check = check_nf4(True, attempt)
-    if check.status == "ok":
-        return found, [Considered("gpu", True, f"{found.reason}; {check.found}"), Considered("cpu", False, "not needed"),
-                       elsewhere]
+    ok = check.status == "ok"
+    way = heard(ok, check.found, attempt)
+    if ok or way is not None:
+        return found, [Considered("gpu", True, f"{found.reason}; {check.found if ok else way}"),
+                       Considered("cpu", False, "not needed"), elsewhere]
     instead = on_cpu(asked, f"the GPU fails: {check.found}", cpuinfo)
     return instead, [Considered("gpu", False, f"a 4-bit layer was tried and failed: {check.found}"),
                      Considered("cpu", True, instead.reason), elsewhere]

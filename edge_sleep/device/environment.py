@@ -25,6 +25,12 @@ def describe() -> dict[str, str | int | None]:
     return found
 
 
+def versions() -> dict[str, str]:
+    """Of edge_sleep, Python and the packages that are installed."""
+    found = describe()
+    return {name: str(found[name]) for name in ("edge_sleep", "python", *_PACKAGES) if found[name] is not None}
+
+
 def cores() -> int:
     """CPU cores this process may use."""
     return len(os.sched_getaffinity(0))

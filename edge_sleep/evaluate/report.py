@@ -11,6 +11,7 @@ _SENTENCE = {
     "stopped_time": "The night ran out of time. It is saved, and the next night goes on where it stopped.",
     "stopped_heat": "The night stopped because of heat or power. It is saved, and the next night goes on.",
     "preempted": "A conversation took the device. The night is saved and goes on later.",
+    "shipped": "Tonight's training was sent to another machine. Here nothing has changed yet.",
     "does_not_fit": "The night does not fit this machine. Nothing was changed.",
     "integrity": "Something on disk is not what it should be. Nothing was loaded or changed.",
     "failed": "The night failed. The companion is as it was yesterday.",
@@ -102,7 +103,17 @@ def _cost(record: dict) -> list[str]:
     if train.get("steps"):
         lines.append(f"Training: {train['steps']} steps, loss {train['loss_first']:.3f} to {train['loss_last']:.3f} "
                      f"({train['stop_reason']})")
-    return lines + _candidates(train)
+    return lines + _elsewhere(record) + _candidates(train)
+
+
+def _elsewhere(record: dict) -> list[str]:
+    """Who trained it, where that was another machine."""
+    remote = record.get("remote")
+    if not remote:
+        return []
+    worker = remote.get("worker") or {}
+    return [f"Trained by {worker.get('name')} ({worker.get('id')}) as job {str(remote.get('job'))[:12]}, verified here: "
+            f"{', '.join(remote.get('verified') or [])}"]
 
 
 def _heat(measured: dict) -> list[str]:

@@ -187,7 +187,7 @@ def _load(base: Base, device: Device, between: Callable[[], object]) -> LoadedBa
     import torch
     from transformers.utils import logging
 
-    from edge_sleep.model import embedding, lean
+    from edge_sleep.model import embedding, four_bit, lean
 
     _import_bitsandbytes()
     logging.disable_progress_bar()        # a night has its own progress; these bars would tear it
@@ -198,6 +198,10 @@ def _load(base: Base, device: Device, between: Callable[[], object]) -> LoadedBa
             model, how = lean.load(base.place.folder, base.place.weight_files, dtype, device.torch_name, _cached(base, device),
                                    base.int8_embedding, between)
         except lean.NotSuited as why:
+            if four_bit.quantised_on(device.torch_name) != device.torch_name:
+                raise ModelError(f"{base.place.source} needs bitsandbytes' own code ({why}), which does not run on "
+                                 f"{device.torch_name}",
+                                 "install a bitsandbytes that was built for this GPU, or choose another base") from why
             model, how = _with_transformers(base, device, dtype), f"transformers: {why}"
             if base.int8_embedding:
                 embedding.compress(model, dtype)
@@ -210,6 +214,8 @@ def _load(base: Base, device: Device, between: Callable[[], object]) -> LoadedBa
         raise ModelError(f"{base.place.source}: {name} holds values that are not finite", "copy or download the model again")
     model.requires_grad_(False)
     _keep_one_form(model)
+    if (by := four_bit.run_without_library(model, device.torch_name, base.compute_dtype)) is not None:
+        how = f"{how}; without bitsandbytes' code: {by}"
     _one_head_for_all(model)
     return LoadedBase(model, tokenizer, time.monotonic() - began, how)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_sleep.errors import IntegrityError, ModelError, StorageError
 from edge_sleep.model import tensors
+from edge_sleep.model.four_bit import quantised_on
 from edge_sleep.ops import sizes
 from edge_sleep.system.files import TEMPORARY, fsync_folder, read_json, storage_errors, write_json
 
@@ -138,7 +139,7 @@ def _place_quantised(model: Any, name: str, value: Any, device: str) -> None:
     layer, _ = _owner(model, name)
     weight: Any = Params4bit(value, requires_grad=False, compress_statistics=DOUBLE_QUANT, quant_type=QUANT_TYPE,
                              quant_storage=layer.quant_storage, module=layer)
-    layer.weight = weight.to(device)
+    layer.weight = weight.to(quantised_on(device)).to(device)
 
 
 def _finite(file: tensors.TensorFile, name: str, value: Any) -> None:

@@ -86,6 +86,8 @@ def _probabilities(query: Tensor, key: Tensor, mask: Tensor | None, later: Tenso
         by_head[:, :, start:].add_(later[:count, :count])
     else:
         unseen = ~mask[row, :, start:end, :end]
+        # Padding beyond a window may see no key: what it gives is nobody's, but a NaN would spoil all, since 0 x NaN is one.
+        unseen &= ~unseen.all(dim=-1, keepdim=True)
         by_head.add_(torch.zeros_like(unseen, dtype=scores.dtype).masked_fill_(unseen, -math.inf))
     return torch.softmax(scores, dim=-1)
 
@@ -94,9 +96,10 @@ def blocked_attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor
                       keep: bool = False) -> Tensor:
     """Causal attention [B, T, H, D] of query [B, H, T, D] over key, value [B, G, T, D]; H is a multiple of G.
 
-    mask [B, 1, T, T] bool says which keys each query may see, causality included (every query at least one key);
-    None is causality alone. keep: hold the probabilities until the backward pass where they are few (sizes.KEPT_BYTES), as is
-    right where blocks are recomputed. Differentiable in query, key and value. Scores are rounded to the inputs' type.
+    mask [B, 1, T, T] bool says which keys each query may see, causality included; None is causality alone. What a query gives
+    that may see none is finite and means nothing. keep: hold the probabilities until the backward pass where they are few
+    (sizes.KEPT_BYTES), as is right where blocks are recomputed. Differentiable in query, key and value. Scores are rounded to the
+    inputs' type.
     """
     batch, heads, length, _ = query.shape
     few = sizes.kept_bytes(batch, heads, length, query.element_size()) > 0

@@ -9,6 +9,9 @@ who else does it: kernels/linear_cross_entropy/README.md.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -70,15 +73,16 @@ def _logits(hidden: Tensor, rows: Tensor, scale: Tensor | None, bias: Tensor | N
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(context, hidden: Tensor, head: Head, targets: Tensor, weights: Tensor, denominator: float, chunk: int) -> Tensor:
+    def forward(context, hidden: Tensor, head: Head, targets: Tensor, weights: Tensor, denominator: float, chunk: int,
+                step: Step) -> Tensor:
         wide = torch.promote_types(hidden.dtype, torch.float32)
         gradient = torch.empty_like(hidden) if context.needs_input_grad[0] else None
         loss = torch.zeros((), dtype=wide, device=hidden.device)
-        space = _Space(hidden, head, chunk)
+        space = Space(hidden, head, chunk)
         for start in range(0, len(hidden), chunk):
             part = slice(start, start + chunk)
             scale = weights[part].to(wide) / denominator
-            total, chosen, pull = _walk(hidden[part], head, targets[part], space, gradient is not None)
+            total, chosen, pull = _walk(hidden[part], head, targets[part], space, gradient is not None, step)
             loss += ((total - chosen) * scale).sum()
             if gradient is not None:
                 # The target's own term by itself, in full precision: near certainty p - 1 is all that is left to learn, and
@@ -91,48 +95,73 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(context, upstream: Tensor):
         (gradient,) = context.saved_tensors
-        return gradient * upstream, None, None, None, None, None
+        return gradient * upstream, None, None, None, None, None, None
 
 
-class _Space:
+class Space:
     """Room for one tile of a chunk, used by all: fresh pages cost a CPU more than the arithmetic on them."""
 
     def __init__(self, hidden: Tensor, head: Head, chunk: int):
         most = min(chunk, len(hidden))
         self.narrow = hidden.new_empty(most * min(sizes.TILE, head.vocabulary))
-        self.wide = torch.empty_like(self.narrow, dtype=torch.promote_types(hidden.dtype, torch.float32))
         self.product = hidden.new_empty(most, hidden.shape[1])
 
+    @cached_property
+    def wide(self) -> Tensor:
+        return torch.empty_like(self.narrow, dtype=torch.promote_types(self.narrow.dtype, torch.float32))
 
-def _walk(hidden: Tensor, head: Head, targets: Tensor, space: _Space, pull: bool) -> tuple[Tensor, Tensor, Tensor]:
+
+@dataclass(frozen=True)
+class Sums:
+    """Of the tiles so far, each [N, 1]: the largest logit, the sum of exp(logit - largest), the target's logit."""
+
+    top: Tensor
+    total: Tensor
+    chosen: Tensor
+
+
+# (tile of logits [N, C], targets [N], its first column, sums, space, whether it is wanted) -> factor of earlier sums [N, 1]. The
+# sums are brought up to date in place, and the tile becomes exp(logit - largest), zero at the target.
+Step = Callable[[Tensor, Tensor, int, Sums, Space, bool], Tensor]
+
+
+def softmax_tile(tile: Tensor, targets: Tensor, begin: int, sums: Sums, space: Space, write: bool) -> Tensor:
+    """The Step in plain PyTorch."""
+    index, inside = _within(targets, begin, begin + tile.shape[1])
+    sums.chosen.add_(torch.where(inside, tile.gather(1, index).to(sums.chosen.dtype), 0.0))
+    new = torch.maximum(sums.top, tile.amax(dim=-1, keepdim=True).to(sums.top.dtype))
+    exact = space.wide[:tile.numel()].view_as(tile).copy_(tile).sub_(new).exp_()
+    shrink = (sums.top - new).exp_()
+    sums.total.mul_(shrink).add_(exact.sum(dim=-1, keepdim=True))
+    sums.top.copy_(new)
+    if write:
+        tile.copy_(exact)
+        tile.scatter_(1, index, tile.gather(1, index).masked_fill(inside, 0.0))
+    return shrink
+
+
+def _walk(hidden: Tensor, head: Head, targets: Tensor, space: Space, pull: bool,
+          step: Step = softmax_tile) -> tuple[Tensor, Tensor, Tensor]:
     """Of a chunk's logits z, tile by tile: logsumexp(z) [N], z at the target [N], sum_v softmax(z)_v W_v without the target's.
 
     m is the largest logit so far, so nothing overflows; what was summed before is scaled when m grows (online softmax:
     Milakov and Gimelshein, 2018; of the product too: FlashAttention). pull: whether the last [N, H] is wanted.
     """
     count = len(hidden)
-    top = space.wide.new_full((count, 1), -torch.inf)
-    total, chosen = torch.zeros_like(top), torch.zeros_like(top)
+    top = hidden.new_full((count, 1), -torch.inf, dtype=torch.promote_types(hidden.dtype, torch.float32))
+    sums = Sums(top, torch.zeros_like(top), torch.zeros_like(top))
     pulled = torch.zeros(count, hidden.shape[1] if pull else 0, dtype=top.dtype, device=top.device)
     for begin, end in sizes.tiles(head.vocabulary):
         tile = space.narrow[:count * (end - begin)].view(count, end - begin)
         rows, scale = head.rows(begin, end), head.scale(begin, end)
         _logits(hidden, rows, scale, head.bias(begin, end), out=tile)
-        index, inside = _within(targets, begin, end)
-        chosen += torch.where(inside, tile.gather(1, index).to(chosen.dtype), 0.0)
-        new = torch.maximum(top, tile.amax(dim=-1, keepdim=True).to(top.dtype))
-        exact = space.wide[:tile.numel()].view_as(tile).copy_(tile).sub_(new).exp_()
-        shrink = (top - new).exp_()
-        total.mul_(shrink).add_(exact.sum(dim=-1, keepdim=True))
-        top = new
+        shrink = step(tile, targets, begin, sums, space, pull)
         if pull:
-            tile.copy_(exact)
-            tile.scatter_(1, index, tile.gather(1, index).masked_fill(inside, 0.0))
             if scale is not None:
                 tile *= scale
             pulled.mul_(shrink).add_(torch.mm(tile, rows, out=space.product[:count]))
         del rows                       # of an int8 head a tile of its own, which goes before the next one is made
-    return (top + total.log()).squeeze(1), chosen.squeeze(1), pulled.div_(total)
+    return (sums.top + sums.total.log()).squeeze(1), sums.chosen.squeeze(1), pulled.div_(sums.total)
 
 
 def _within(targets: Tensor, begin: int, end: int) -> tuple[Tensor, Tensor]:
@@ -141,23 +170,24 @@ def _within(targets: Tensor, begin: int, end: int) -> tuple[Tensor, Tensor]:
 
 
 def chunked_cross_entropy(hidden: Tensor, head: Tensor | Head, targets: Tensor, weights: Tensor, *,
-                          denominator: float, chunk: int = sizes.HEAD_ROWS, bias: Tensor | None = None) -> Tensor:
+                          denominator: float, chunk: int = sizes.HEAD_ROWS, bias: Tensor | None = None,
+                          step: Step = softmax_tile) -> Tensor:
     """Weighted negative log-likelihood in nats, divided by `denominator`.
 
     hidden [N, H] of the supervised positions, head [V, H] (frozen), targets [N] token ids,
     weights [N] float32, denominator: the sum of weights over the whole optimiser step, so that
     accumulated micro-batches add up to the mean of the step. Differentiable in `hidden` only; without a
-    gradient wanted, none is made.
+    gradient wanted, none is made. step: what is done to each tile of logits.
     """
     projection = DenseHead(head, bias) if isinstance(head, Tensor) else head
-    return _ChunkedCrossEntropy.apply(hidden, projection, targets, weights, denominator, chunk)
+    return _ChunkedCrossEntropy.apply(hidden, projection, targets, weights, denominator, chunk, step)
 
 
 def token_losses(hidden: Tensor, head: Head, targets: Tensor, chunk: int = sizes.HEAD_ROWS) -> Tensor:
     """Negative log-likelihood in nats [N] of each target, without gradient; `chunk` rows at a time."""
     if not len(hidden):
         return hidden.new_empty(0, dtype=torch.float32)
-    space, losses = _Space(hidden, head, chunk), []
+    space, losses = Space(hidden, head, chunk), []
     for start in range(0, len(hidden), chunk):
         part = slice(start, start + chunk)
         total, chosen, _ = _walk(hidden[part], head, targets[part], space, pull=False)

@@ -12,8 +12,10 @@ from typing import Protocol
 
 from edge_sleep.errors import EdgeSleepError, SyncError
 
-_NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
+_PART = r"[a-z0-9_-](?:[a-z0-9._-]*[a-z0-9_-])?"
+_NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 _LONGEST = 240
+_HALF = ".partial"             # what rclone calls a file until it is whole
 
 
 class Unreachable(SyncError):
@@ -67,7 +69,9 @@ class Remote(Protocol):
         """
 
     def get(self, name: str, target: Path) -> Entry:
-        """Fetch a blob to a file, which appears whole; `target`.part holds what came so far and is gone on with. Raises Missing."""
+        """Fetch a blob to a file, which appears whole; `target`.part holds what came so far and is gone on with.
+
+        Raises Missing."""
 
     def publish(self, name: str, content: bytes, *, replace: bool = False) -> Entry:
         """Make a small document visible at once. Raises Taken where the name is there already and replace is False: of two
@@ -83,8 +87,20 @@ class Remote(Protocol):
         """Until something below `prefix` may have changed, or so many seconds are over (False)."""
 
 
+def is_name(name: str) -> bool:
+    """Whether a blob can be called so: no part begins or ends with a dot, climbs, or holds what some file system forbids."""
+    return len(name) <= _LONGEST and _NAME.fullmatch(name) is not None and not name.endswith(_HALF)
+
+
 def checked(name: str) -> str:
-    """The name, if it is one. Raises SyncError: no part may begin with a dot, climb, or hold what a file system forbids."""
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+    """The name, if it is one. Raises SyncError."""
+    if not is_name(name):
         raise SyncError(f"{name[:80]!r} is not a name on a remote", "names are lower-case letters, digits, '.', '_', '-' and '/'")
     return name
+
+
+def checked_prefix(prefix: str) -> str:
+    """The prefix, if it is empty or a name and '/'. Raises SyncError."""
+    if prefix and not (prefix.endswith("/") and is_name(prefix[:-1])):
+        raise SyncError(f"{prefix[:80]!r} is not a prefix on a remote", "a prefix is empty, or a name and '/'")
+    return prefix

@@ -25,6 +25,9 @@ _CAUGHT_UP = 7                                     # dates looked back upon afte
 _TRIMMED_SECONDS = 1.0                             # below, a clock was not set
 _BESIDE = timedelta(hours=2)                       # a night this close to a window counts for its date: the clock was set since
 _DAY = timedelta(days=1)
+_ANSWER_SECONDS = 15 * 60.0                        # between two looks for the result of a night that was shipped
+# These cost no attempt: a conversation took the device, or another machine works.
+_FREE = (Outcome.PREEMPTED.value, Outcome.SHIPPED.value)
 # Trying these again the same night would end the same way.
 _FINAL = {int(code) for code in (Exit.USAGE, Exit.DOES_NOT_FIT, Exit.MODEL, Exit.INTEGRITY)}
 
@@ -135,6 +138,9 @@ class Book:
             return Standing()
         if entry.outcome == Outcome.PREEMPTED.value:
             return Standing(going_on="it gave way to a conversation, and is gone on with")
+        if entry.outcome == Outcome.SHIPPED.value:
+            return Standing(going_on="it was shipped to another machine, and its result is looked for",
+                            wait=max(0.0, _ANSWER_SECONDS - self._gap(entry)))
         again = entry.outcome in (None, Outcome.STOPPED_HEAT.value, Outcome.FAILED.value) and entry.exit_code not in _FINAL
         if not again:
             return Standing(over=f"tonight's night was {(entry.outcome or 'begun').replace('_', ' ')}: {entry.reason}")
@@ -146,10 +152,10 @@ class Book:
         return Standing(going_on=f"{entry.outcome or 'killed'} at attempt {entry.attempts}, and is tried again", wait=wait)
 
     def begin(self, on: date) -> Book:
-        """A night of a date is about to begin, or to be gone on with. Giving way to a conversation was no attempt."""
+        """A night of a date is about to begin, or to be gone on with. Giving way to a conversation or shipping was no attempt."""
         assert self.at is not None
         before = self.of(on)
-        attempts = 1 if before is None else before.attempts + (before.outcome != Outcome.PREEMPTED.value)
+        attempts = 1 if before is None else before.attempts + (before.outcome not in _FREE)
         begun = Entry(on.isoformat(), self.at.wall, self.lived, self.at.boot, attempts,
                       record=None if before is None else before.record, stamp=None if before is None else before.stamp)
         return self._with(begun, before)

@@ -38,6 +38,12 @@ class Plan:
     loopback: bool = False             # this machine's Ollama is talked to
     settings: bool = False             # power mode, clocks or fan are changed: the kernel's files must be writable
     environment: Sequence[str] = ()    # NAME=value
+    remotes: Sequence[Path] = ()       # folders through which it speaks with other machines; one may be missing, as a stick is
+    worker: bool = False               # a service that trains for other machines, instead of nights
+
+    @property
+    def stays(self) -> bool:
+        return self.watches or self.worker
 
     @property
     def system(self) -> bool:
@@ -56,32 +62,36 @@ def units(plan: Plan) -> dict[str, str]:
     """File name -> text."""
     failed = f"{plan.name}-failed@.service"
     main = {f"{plan.name}.service": _service(plan)}
-    if not plan.watches:
+    if not plan.stays:
         main[f"{plan.name}.timer"] = _timer(plan)
     return {**main, failed: _failed(plan)}
 
 
 def enabled(plan: Plan) -> str:
     """The unit that is enabled: what starts the rest."""
-    return f"{plan.name}.service" if plan.watches else f"{plan.name}.timer"
+    return f"{plan.name}.service" if plan.stays else f"{plan.name}.timer"
 
 
 def _service(plan: Plan) -> str:
-    unit = [f"Description=edge_sleep: nights of the companion in {_text(str(plan.home))}", "Documentation=man:systemd.service(5)",
+    what = "a worker of" if plan.worker else "nights of the companion in"
+    unit = [f"Description=edge_sleep: {what} {_text(str(plan.home))}", "Documentation=man:systemd.service(5)",
             f"OnFailure={plan.name}-failed@%N.service", f"RequiresMountsFor={_path(plan.home)}"]
-    if plan.watches:
+    if plan.worker:
+        unit += ["StartLimitIntervalSec=30min", "StartLimitBurst=10"]
+        kind = ["Type=notify", "NotifyAccess=main", "Restart=always", "RestartSec=10", "OOMPolicy=continue"]
+    elif plan.watches:
         # A watcher that cannot start must not be tried for ever, and be said out loud.
         unit += ["StartLimitIntervalSec=30min", "StartLimitBurst=10"]
         kind = ["Type=notify", "NotifyAccess=main", f"WatchdogSec={_WATCHDOG_SECONDS}", "Restart=always", "RestartSec=10",
                 "ExecReload=/bin/kill -HUP $MAINPID", "OOMPolicy=continue"]
     else:
         kind = ["Type=oneshot", f"TimeoutStartSec={plan.budget_seconds + _AFTER_BUDGET_SECONDS:.0f}"]
-    run = [*plan.command, "watch", *([] if plan.watches else ["--once"]), *plan.options]
+    run = [*plan.command, "worker" if plan.worker else "watch", *([] if plan.stays else ["--once"]), *plan.options]
     results = " ".join(str(int(code)) for code in RESULTS)
     service = [*kind, f"ExecStart={_line(run)}", f"SuccessExitStatus={results} {_SIGTERM}", "KillMode=mixed",
                f"TimeoutStopSec={_STOP_SECONDS}", *_identity(plan), "Nice=15", "CPUWeight=20", "IOWeight=20",
                "IOSchedulingClass=idle", "OOMScoreAdjust=300", *_hardening(plan)]
-    return _file(Unit=unit, Service=service, **({"Install": [_wanted_by(plan)]} if plan.watches else {}))
+    return _file(Unit=unit, Service=service, **({"Install": [_wanted_by(plan)]} if plan.stays else {}))
 
 
 def _timer(plan: Plan) -> str:
@@ -121,8 +131,9 @@ def _hardening(plan: Plan) -> list[str]:
     if not plan.system:
         return anyone
     mine = ["ProtectSystem=strict", "ProtectHome=read-only", f"ReadWritePaths={_path(plan.home)}", "PrivateTmp=yes",
-            "PrivateMounts=yes", "ProtectControlGroups=yes", "ProtectKernelModules=yes", "ProtectKernelLogs=yes",
-            "ProtectHostname=yes", "ProtectProc=invisible", "RemoveIPC=yes"]
+            *(f"ReadWritePaths={_quoted(f'-{folder}')}" for folder in plan.remotes), "PrivateMounts=yes",
+            "ProtectControlGroups=yes", "ProtectKernelModules=yes", "ProtectKernelLogs=yes", "ProtectHostname=yes",
+            "ProtectProc=invisible", "RemoveIPC=yes"]
     if plan.settings:
         mine.append("# Power mode, clocks or fan are set for the night: /sys stays writable, capabilities stay.")
     else:

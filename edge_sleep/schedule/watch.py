@@ -26,6 +26,7 @@ from edge_sleep.schedule.alarms import Teller, Voice
 from edge_sleep.schedule.bell import Bell
 from edge_sleep.schedule.book import Book, Entry, Moment
 from edge_sleep.schedule.circadian import night_at
+from edge_sleep.schedule.courier import Courier
 from edge_sleep.schedule.inbox import Reader
 from edge_sleep.schedule.machine import observed
 from edge_sleep.schedule.metabolic import Seen
@@ -60,16 +61,18 @@ class Watcher:
     def __init__(self, home: Home, configured: Callable[[], Config], command: Callable[[float], Sequence[str]],
                  say: Callable[[str], None], clock: Clock | None = None, environment: Mapping[str, str] | None = None,
                  machine: Callable[[Home, Config, bool], Machine] = observed,
-                 reading: Callable[[Sequence[Path]], Sequence[str]] | None = None):
+                 reading: Callable[[Sequence[Path]], Sequence[str]] | None = None,
+                 syncing: Callable[[str], Sequence[str]] | None = None):
         """configured: reads the configuration. command: that of a night, given its seconds. say: a line for the log.
         environment: of the night; this process's own where it is left out. reading: the command that reads the transcripts of
-        some places; None reads none but with the night."""
+        some places; None reads none but with the night. syncing: that of `sync push` or `pull`; None does neither."""
         self.home, self.say = home, say
         self._configured, self._command, self._machine = configured, command, machine
         self.clock = clock or Clock()
         self._environment = {name: value for name, value in (os.environ if environment is None else environment).items()
                              if name not in _OF_SERVICE}
         self._reader = None if reading is None else Reader(home, reading, say, self._environment)
+        self._courier = None if syncing is None else Courier(home, syncing, say, self._environment, self.clock)
         self.config = configured()
         self.settings = Settings.of(self.config)
         self.book, wrong = nights.read(home.rhythm)
@@ -107,6 +110,8 @@ class Watcher:
         self._end(machine)
         self._put_back(machine)
         machine = self._read(machine)
+        if self._courier is not None:
+            self._courier.look(self.config)
         look = self._look(machine)
         self.look, self.book = look, look.book
         metabolic.watch_over(self.home, Seen(look.phase, machine.session is not None, machine.running is not None), self.clock)
@@ -128,7 +133,7 @@ class Watcher:
     @property
     def busy(self) -> bool:
         """Whether a process of its own is at work."""
-        return self.begun is not None or (self._reader is not None and self._reader.busy)
+        return self.begun is not None or any(one is not None and one.busy for one in (self._reader, self._courier))
 
     def _put_back(self, machine: Machine) -> None:
         """Bring back what a night that was killed has stopped or set; no night begins meanwhile."""
@@ -280,6 +285,8 @@ class Watcher:
                 self.begun.child.wait()
         if self._reader is not None:
             self._reader.stop()
+        if self._courier is not None:
+            self._courier.stop()
         machine = self._machine(self.home, self.config, False)
         self._end(machine)
         self._put_back(machine)

@@ -44,6 +44,20 @@ def verify(home: Home, config: Config, everything: bool = False) -> dict[str, An
     return result
 
 
+def of_adapter(home: Home, config: Config, adapter_id: str) -> dict[str, Any]:
+    """{"differs_from_base", "problems"} of an adapter of this home that is not current: what `verify` would say if it were."""
+    problems = manifest.problems(home.adapter(adapter_id))
+    try:
+        base = session.base_of(home, config)
+        if not problems and (grew_on := manifest.read(home.adapter(adapter_id))["base"]["sha256"]) != base.sha256:
+            problems.append(f"adapter {adapter_id} grew on another base ({grew_on[:12]}) than this home's ({base.sha256[:12]})")
+        differs = None if problems else _difference(home, config, base, adapter_id, problems)
+    except EdgeSleepError as error:
+        differs = None
+        problems.append(error.message)
+    return {"differs_from_base": differs, "problems": problems}
+
+
 def without_base(home: Home, why: EdgeSleepError) -> dict[str, Any]:
     """The document of a whole scan where the base cannot be found, or not be known."""
     result = _scanned(home)

@@ -90,7 +90,8 @@ def select(night: Night, buffer: Buffer) -> str | None:
         shutil.rmtree(night.state)
         night.candidates = config.train.candidates
     if not new:
-        return "no new experience since the last night"
+        held = f", but for {len(night.held_out)} that are held out (data.held_out)" if night.held_out else ""
+        return f"no new experience since the last night{held}"
     if len(new) < config.data.min_new and not night.request.force:
         return (f"{len(new)} new experiences, and a night is worth it from {config.data.min_new} on "
                 "(data.min_new; --force to sleep on them anyway)")

@@ -8,6 +8,7 @@ from edge_sleep.config import Config
 from edge_sleep.data.experience import Example, Experience
 from edge_sleep.device import detect, profile
 from edge_sleep.device.profile import Profile
+from edge_sleep.errors import Outcome
 from edge_sleep.model import base as base_model
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
@@ -26,11 +27,16 @@ class Request:
     sessions: tuple[Path, ...] = ()
     force: bool = False
     dry_run: bool = False
+    ship: bool = False                       # train it elsewhere or not at all
     board: Profile | None = None             # as named on the command line; found out where it is left out
 
     def profile(self) -> Profile:
         """What is known of the board."""
         return self.board or profile.detect()[0]
+
+
+# What a night ends with: its name, and why.
+Ended = tuple[Outcome, str]
 
 
 @dataclass
@@ -56,6 +62,7 @@ class Night:
     examples: list[Example] = field(default_factory=list)
     data_sha256: str = ""
     candidates: int = 1                                           # variants of the settings to train tonight
+    not_shipped: str = ""                                         # why tonight's job is packed and not on its way
 
     folder = property(lambda self: self.home.night(self.id))
     state = property(lambda self: self.folder / "state")

@@ -12,8 +12,9 @@ from edge_sleep.stages import pacing
 from edge_sleep.stages.context import Night
 from edge_sleep.system.files import write_bytes
 from edge_sleep.system.home import Home
+from edge_sleep.thor import ledger
 
-_TRY_AGAIN = (Exit.STORAGE, Exit.DEVICE, Exit.USAGE)
+_TRY_AGAIN = (Exit.STORAGE, Exit.DEVICE, Exit.USAGE, Exit.SYNC, Exit.REMOTE_REFUSED)
 
 
 def unfinished(home: Home) -> str | None:
@@ -34,14 +35,14 @@ def end(night: Night, outcome: Outcome, reason: str) -> dict:
     record = night.recorder.close(outcome, reason, exit_code)
     write_bytes(night.folder / "report.txt", report.as_text(record).encode())
     _page(night)
-    if not outcome.resumable:
+    if not outcome.resumable and ledger.away(night.home, night.id) is None:      # what a job waits for comes back to it
         shutil.rmtree(night.state, ignore_errors=True)
     return record
 
 
 def give_up(night: Night, outcome: Outcome, reason: str, exit_code: int) -> None:
     """Record a night that broke. Its state stays where trying again can help: a full disk, a damaged pointer, a sensor that
-    cannot be read, a setting that contradicts another."""
+    cannot be read, a setting that contradicts another, a result that was refused."""
     pacing.note(night)
     night.record["plan"]["budget_seconds"] = night.contract.total_seconds
     night.recorder.close(outcome, reason, exit_code)

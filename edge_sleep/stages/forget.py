@@ -15,9 +15,11 @@ from edge_sleep.checkpoint import lineage, store
 from edge_sleep.data import forget as words
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.errors import IntegrityError
+from edge_sleep.sync import ledger, outbox
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import read_json, write_bytes, write_json
 from edge_sleep.system.home import Home
+from edge_sleep.thor import ledger as jobs
 
 MARK = "[forgotten]"
 # What a night leaves beside its record that holds words; it can be made from the record again, or is only for a resume.
@@ -33,8 +35,10 @@ def plan(home: Home, buffer: Buffer, name: str) -> dict[str, Any]:
     while target in gone:
         target = lineage.parent_of(home, target) if target is not None else None
     outside = [source for source in wanted.sources if not Path(source).is_relative_to(home.root)]
+    published = {parcel.id for parcel in ledger.read(home).parcels}
     return {"what": wanted.what, "exchanges": len(wanted.ids), "shared_with_other_sessions": list(wanted.kept),
-            "adapters": gone, "current_before": now, "current_after": target, "transcripts_outside": outside,
+            "adapters": gone, "published": [adapter for adapter in gone if adapter in published], "current_before": now,
+            "current_after": target, "transcripts_outside": outside,
             "learned_anew": _learned_anew(buffer, gone, wanted.ids), "wanted": wanted}
 
 
@@ -43,6 +47,7 @@ def carry_out(home: Home, buffer: Buffer, planned: dict[str, Any], clock: Clock)
     wanted: words.Wanted = planned["wanted"]
     if planned["current_after"] != planned["current_before"]:
         store.rollback(home, planned["current_after"] or store.BASE, clock)
+    outbox.drop(home, planned["adapters"])               # what waits to be sent is sealed: no word of it could be found there
     for adapter in planned["adapters"]:
         shutil.rmtree(home.adapter(adapter), ignore_errors=True)
         for exported in home.exports.glob(f"*/{adapter}*"):
@@ -51,6 +56,7 @@ def carry_out(home: Home, buffer: Buffer, planned: dict[str, Any], clock: Clock)
     shutil.rmtree(home.cache, ignore_errors=True)
     for night in sorted(home.nights.iterdir()) if home.nights.is_dir() else []:
         _clear_night(night, wanted.texts, set(planned["adapters"]))
+    jobs.forget(home)
     for folder in (home.sessions, home.root / "outbox", home.root / "jobs"):
         for file in sorted(folder.rglob("*")) if folder.is_dir() else []:
             if file.is_file() and holds(file, wanted.texts):

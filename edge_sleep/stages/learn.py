@@ -11,13 +11,15 @@ from edge_sleep.data.buffer import Buffer
 from edge_sleep.data.examples import conversation
 from edge_sleep.data.experience import Example, Experience
 from edge_sleep.device import allocator, detect, memory, shortage
-from edge_sleep.errors import Outcome, Preempted
+from edge_sleep.errors import IntegrityError, Outcome, Preempted, SyncError
 from edge_sleep.model import base as base_model
 from edge_sleep.model import shape
 from edge_sleep.stages import contest, pacing
 from edge_sleep.stages.context import Night, Request, interrupted
 from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
+from edge_sleep.thor import ship
+from edge_sleep.thor.ship import Here, There
 from edge_sleep.train import candidates, forecast, planner
 from edge_sleep.train.budget import reserve
 
@@ -85,7 +87,7 @@ def train(night: Night, plan: planner.Plan) -> tuple[Outcome, str] | None:
         try:
             result = train_candidate(night.base, night.device, config, examples, night.parent_folder, folder, plan,
                                      night.contract, night.clock, night.events, reserved, lambda: interrupted(night),
-                                     _held_out(night), night.pace)
+                                     held_out_examples(night), night.pace)
         except Preempted as error:
             return error.outcome, error.message
         night.record["train"] |= result.train
@@ -111,7 +113,7 @@ def _plans(night: Night, plan: planner.Plan) -> list[planner.Plan]:
 
 
 
-def _held_out(night: Night) -> list[Example]:
+def held_out_examples(night: Night) -> list[Example]:
     """Conversations never trained on, the last of those held out: the gate asks about the first."""
     in_context = night.config.data.context > 0
     return [Example(conversation(item.prompt, item.response, item.context if in_context else ()), 1.0, "new", item.id,
@@ -132,11 +134,40 @@ def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
     board = request.profile()
     planned = forecast.forecast(home, config, place, device, known, lesson, board)
     ready = "yes" if len(new) >= config.data.min_new else "no"
-    return planned.as_json() | {"choices": [
+    where, elsewhere = _elsewhere(home, config, planned)
+    return planned.as_json() | {"where": where, "choices": [
         {"name": "night", "value": ready, "reason": f"{len(new)} new experiences, {config.data.min_new} are needed"},
         *planned.choices, *pacing.ahead(home, config, board), *_neighbours(config.neighbours),
-        *_room_for_candidates(home, config, planned, {"source": place.source, "sha256": known}),
+        *_room_for_candidates(home, config, planned, {"source": place.source, "sha256": known}), *elsewhere,
         forecast.largest_model(config, board, device)]}
+
+
+def _elsewhere(home: Home, config: Config, planned: planner.Plan) -> tuple[str, list[dict]]:
+    """(Where the night would be trained, the plan's lines about another machine), where a mailbox is configured.
+
+    What is known only once the night has begun, heat and a layer that was tried, is not among them.
+    """
+    if not config.thor.mailbox:
+        return planned.where, []
+    available = memory.for_this_process_bytes()
+    here = Here(planned.where != "none", planned.peak_bytes, min(available, config.budget.memory_bytes or available),
+                training_seconds=planned.training_seconds, time_seconds=config.budget.time * (1 - config.budget.reserve),
+                measured=planned.measured)
+    paired, unusable = paired_machines(home) if config.thor.ship != "never" else (0, None)
+    decision = ship.decide(here, There(config.thor.ship, True, paired, unusable))
+    return "remote" if decision.where == "remote" else planned.where, [reason.as_choice() for reason in decision.reasons]
+
+
+def paired_machines(home: Home) -> tuple[int, str | None]:
+    """(How many machines may take a job of this home, why none can be asked)."""
+    if not home.keys.is_dir():
+        return 0, None
+    from edge_sleep.seal.keys import Keys
+
+    try:
+        return len(Keys.open(home.keys).peers), None
+    except (SyncError, IntegrityError) as error:
+        return 0, error.message
 
 
 def _neighbours(asked: Neighbours) -> list[dict]:

@@ -35,6 +35,9 @@ class Clock:
         except OSError:
             return ""
 
+    def sleep(self, seconds: float) -> None:
+        time.sleep(max(0.0, seconds))
+
     def stamp(self) -> str:
         """ISO 8601 with offset, to the millisecond."""
         return self.now().isoformat(timespec="milliseconds")
@@ -59,6 +62,9 @@ class ManualClock(Clock):
 
     def boot(self) -> str:
         return "manual"
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(max(0.0, seconds))
 
     def advance(self, seconds: float) -> None:
         self.seconds += seconds

@@ -42,6 +42,11 @@ class Home:
     watch_lock = property(lambda self: self.root / "state" / "watch.lock")
     cache = property(lambda self: self.root / "cache")
     keys = property(lambda self: self.root / "keys")
+    jobs = property(lambda self: self.root / "jobs")
+    worker_lock = property(lambda self: self.root / "state" / "worker.lock")
+    outbox = property(lambda self: self.root / "outbox")
+    received = property(lambda self: self.root / "received")
+    sync_lock = property(lambda self: self.root / "state" / "sync.lock")
 
     def adapter(self, adapter_id: str) -> Path:
         return self.adapters / adapter_id

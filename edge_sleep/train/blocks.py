@@ -13,8 +13,10 @@ from typing import Any
 
 from edge_sleep.model.head import causal_of, site_of
 from edge_sleep.ops import registry
+from edge_sleep.train import rotary
 
 ATTENTION = "edge_sleep_blocked"
+_BEFORE = "_forward_before"                        # what an instance's own forward was, None for its class's
 # Of the norm: some roundings of a type with 24, 8 or 11 bits in one part; of some dozens of blocks one after another.
 _NEAR = {"float32": 1e-4, "bfloat16": 3e-2, "float16": 5e-3}
 _WHOLE = {"float32": 1e-3, "bfloat16": 0.1, "float16": 2e-2}
@@ -51,7 +53,7 @@ def _swapped(model: Any, checkpointing: bool) -> list[Swap]:
     ends = {id(module.down_proj) for module in gated}
     spoken = _speak(model)
     swaps = [_norms(model, site), _gates(gated, site), *_linears(model, site, ends, checkpointing),
-             _attention(model, site, checkpointing)]
+             _rotations(model, site), _attention(model, site, checkpointing)]
     off = ((_speak(model) - spoken).norm() / spoken.norm()).item()
     if off <= _WHOLE[site.dtype]:
         return swaps
@@ -72,12 +74,16 @@ def _speak(model: Any) -> Any:
 
 def _replace(module: Any, forward: Callable) -> None:
     """This instance's forward is another from now on; the class, and other models, keep theirs."""
+    module.__dict__.setdefault(_BEFORE, module.__dict__.get("forward"))
     module.__dict__["forward"] = forward
 
 
 def _put_back(model: Any) -> None:
     for module in model.modules():
-        module.__dict__.pop("forward", None)
+        if _BEFORE in module.__dict__:
+            module.__dict__.pop("forward")
+            if (before := module.__dict__.pop(_BEFORE)) is not None:         # of a layer that runs without bitsandbytes' code
+                module.__dict__["forward"] = before
     causal = causal_of(model)
     if causal.config._attn_implementation.startswith(ATTENTION):
         causal.set_attn_implementation("sdpa")
@@ -168,7 +174,14 @@ def _linears(model: Any, site: registry.Site, ends: set[int], checkpointing: boo
             without += 1
     no_adapter = "; ".join(sorted(own_code)) or "no 4-bit adapter"
     return [Swap("lora_linear", with_adapter, beside.reason if with_adapter else no_adapter),
+            _readable(site, with_adapter + without),
             Swap("frozen_linear", without, alone.reason if without else "every 4-bit layer has an adapter, or none is 4-bit")]
+
+
+def _readable(site: registry.Site, layers: int) -> Swap:
+    """What makes the 4-bit weights of those layers readable."""
+    choice = registry.choose("nf4", site)
+    return Swap("nf4", layers if choice.implementation.name != "bitsandbytes" else 0, choice.reason)
 
 
 def _why_not_fused(layer: Any) -> str | None:
@@ -202,6 +215,28 @@ def _lora_forward(layer: Any, beside: Callable, alone: Callable, last: bool, kee
 
 def _frozen_forward(layer: Any, alone: Callable, keep: bool) -> Callable:
     return lambda x: alone(x, layer.weight, layer.bias, keep=keep)
+
+
+def _rotations(model: Any, site: registry.Site) -> Swap:
+    import torch
+
+    choice = registry.choose("rope", site)
+    if not choice.own:
+        return Swap("rope", 0, choice.reason)
+    found = [(module, written) for module in model.modules() if (written := rotary.code_of(module)) is not None]
+    if not found:
+        return Swap("rope", 0, "no attention that turns its queries and keys in a known way")
+    theirs = rotary.theirs_of(found[0][1])
+    turn = rotary.turned_by(choice.implementation.load(), theirs)
+    place = next(model.parameters()).device
+    dice = torch.Generator(device=place).manual_seed(0)
+    q, cos, sin = (torch.randn(shape, dtype=getattr(torch, site.dtype), device=place, generator=dice)
+                   for shape in ((1, 2, 3, 8), (1, 3, 8), (1, 3, 8)))
+    if why_not := _differs(site, turn(q, q, cos, sin)[1], theirs(q, q, cos, sin)[1]):
+        return Swap("rope", 0, why_not)
+    for module, written in found:
+        _replace(module, rotary.forward_with(module, written, turn))
+    return Swap("rope", len(found), choice.reason)
 
 
 def _attention(model: Any, site: registry.Site, checkpointing: bool) -> Swap:

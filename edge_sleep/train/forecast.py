@@ -35,7 +35,8 @@ def forecast(home: Home, config: Config, place: BaseSource, device: Device, base
              lesson: Sequence[Example], board: Profile) -> Plan:
     """Plan the lesson, with the speed that this home last measured on this base, or what is known of the board."""
     speeds = [old["measured"]["tokens_per_second"] * worked_share(old) for old in read_records(home.nights)
-              if (old["base"] or {}).get("sha256") == base_sha256 and old["measured"]["tokens_per_second"]]
+              if (old["base"] or {}).get("sha256") == base_sha256 and old["measured"]["tokens_per_second"]
+              and (old.get("plan") or {}).get("where") != "remote"]
     mean, most = tokens(lesson)
     sharing = on_this_machine() if device.kind == "cpu" else 1
     form = read_json(home.base, "base record").get("quantisation") if home.base.is_file() else None

@@ -61,6 +61,7 @@ class Plan:
     training_seconds: float
     choices: list[dict] = field(default_factory=list)
     give_back: bool = False                        # device/allocator.py
+    measured: bool = False                         # training_seconds rests on an earlier night of this home
 
     def as_json(self) -> dict:
         return {"where": self.where, "peak_bytes": self.peak_bytes, "seconds": round(self.seconds, 1),
@@ -180,4 +181,5 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
          "reason": f"{available_time:.0f} s of {config.budget.time:.0f} s are for training, "
                    f"{rest:.0f} s for loading, judging and saving"},
     ]
-    return Plan(device if fits else "none", fit, peak, training + rest, training, choices, give_back)
+    return Plan(device if fits else "none", fit, peak, training + rest, training, choices, give_back,
+                bool(measured_tokens_per_second))

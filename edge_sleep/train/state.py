@@ -43,7 +43,8 @@ def write_examples(folder: Path, examples: list[Example], name: str = "examples.
 
 
 def read_examples(folder: Path, name: str = "examples.jsonl") -> list[Example]:
-    lines = (folder / name).read_text(encoding="utf-8").splitlines()
+    # Not splitlines: a line of text may hold U+2028, which JSON leaves as it is.
+    lines = (folder / name).read_text(encoding="utf-8").split("\n")[:-1]
     return [Example(**{**entry, "messages": tuple(entry["messages"])}) for entry in map(json.loads, lines)]
 
 

@@ -71,10 +71,17 @@ def test_no_host_but_nvidias() -> None:
 
 
 def test_a_kernel_with_sources_is_built_into_the_image() -> None:
-    """None has any today. The day one has, both sets of architectures must be compiled where the image is made."""
+    """For both sets of architectures, and only where the base has a compiler: the stand-in has none."""
     sources = [file for pattern in ("*.cu", "*.cpp") for file in (ROOT / "kernels").rglob(pattern)]
     asked = any("edge-sleep kernels build" in line for line in instructions("jetson.Dockerfile"))
     assert asked == bool(sources), "docker/jetson.Dockerfile: `edge-sleep kernels build` for sm_87, and sm_110 where the base has CUDA 13"
+    of = {name: dict(line.split("=", 1) for line in (DOCKER / f"{name}.env").read_text().splitlines() if line and not line.startswith("#"))["KERNELS"]
+          for name in ("jetpack6", "jetpack7")}
+    assert of == {"jetpack6": "sm_87", "jetpack7": "sm_87,sm_110"}
+    step = next(line for line in instructions("jetson.Dockerfile") if "kernels build" in line)
+    assert step.startswith("RUN if command -v nvcc ||") and 'build --arch "${KERNELS}"' in step
+    built, used = re.search(r"EDGE_SLEEP_KERNELS=(\S+) edge-sleep", step)[1], [line for line in final_stage("jetson.Dockerfile") if "EDGE_SLEEP_KERNELS=" in line]
+    assert built.startswith("/opt/edge-sleep/") and len(used) == 1 and f"EDGE_SLEEP_KERNELS={built}" in used[0]
 
 
 @pytest.mark.parametrize("name", ["edge", "cpu"])
@@ -92,6 +99,18 @@ def test_hardening(name: str) -> None:
     for volume in service["volumes"]:
         if isinstance(volume, dict):
             assert volume["read_only"] is True and volume["bind"] == {"create_host_path": False}, volume["target"]
+
+
+def test_the_worker_is_hardened_alike_and_asks_nothing_of_those_who_have_none() -> None:
+    edge, worker = COMPOSE["services"]["edge"], COMPOSE["services"]["worker"]
+    other = {"image", "build", "volumes", "command", "profiles", "healthcheck"}
+    assert {key: value for key, value in worker.items() if key not in other} == {key: value for key, value in edge.items() if key not in other}
+    assert worker["profiles"] == ["worker"] and worker["healthcheck"] == {"disable": True}      # the image's asks for a watcher
+    # Compose fills in every service, started or not: none of these may be required.
+    assert ":?" not in str({key: worker[key] for key in ("image", "volumes", "command")})
+    written = [volume for volume in worker["volumes"] if isinstance(volume, str) or not volume.get("read_only")]
+    assert [volume if isinstance(volume, str) else volume["target"] for volume in written] == ["worker:/home/edge-sleep", "/mailbox"]
+    parse([word.replace("${BASES:-[seedling]}", "[seedling]") for word in worker["command"]])
 
 
 def test_the_gpu_and_the_boards_files_are_the_jetsons_alone() -> None:
@@ -115,7 +134,7 @@ def test_every_argument_of_a_jetpack_is_one_of_the_dockerfile(name: str) -> None
     arguments = COMPOSE["services"]["edge"]["build"]["args"]
     assert set(arguments) <= known and set(arguments) == set(given) - {"SESSIONS", "DATA", "TZ"}
     asked = set(re.findall(r"\$\{([A-Z]+)", str(COMPOSE)))
-    assert asked == {"SESSIONS", "DATA", "TZ"} <= set(given)
+    assert asked - {"MAILBOX", "MODELS", "BASES"} == {"SESSIONS", "DATA", "TZ"} <= set(given)
 
 
 def test_the_dockerfiles_defaults_are_jetpack_6() -> None:

@@ -75,3 +75,22 @@ def test_large_key_biases_do_not_drown_in_bfloat16():
 def test_probabilities_are_kept_where_they_are_few():
     assert sizes.kept_bytes(1, 14, 512, 2) == 14 * 2 * 128 * (128 + 256 + 384 + 512)
     assert sizes.kept_bytes(4, 14, 1024, 2) == 0
+
+
+def test_padding_that_sees_nothing_spoils_nothing():
+    """Beyond a sliding window a row's padding may see no key: finite, and the others' values and gradients as without it."""
+    length, real, window = 20, 9, 4
+    place = torch.arange(length)
+    seen = (place[:, None] >= place) & (place[:, None] - place < window) & (place < real)
+    assert not seen[real + window:].any()
+    ours, theirs = inputs(1, 2, 1, length, 8), inputs(1, 2, 1, length, 8)
+    out = blocked_attention(*ours, mask=seen.expand(1, 1, length, length), scale=0.3)
+    want = reference_attention(*(tensor[:, :, :real] for tensor in theirs), mask=seen[:real, :real].expand(1, 1, real, real), scale=0.3)
+    assert out.isfinite().all()
+    torch.testing.assert_close(out[:, :real], want, **TOLERANCE)
+    given = torch.zeros_like(out)
+    given[:, :real] = torch.randn(want.shape, generator=torch.Generator().manual_seed(1))
+    out.backward(given)
+    want.backward(given[:, :real])
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, **TOLERANCE)

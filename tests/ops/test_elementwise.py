@@ -1,16 +1,13 @@
 """RMSNorm and SwiGLU against their formulas by autograd."""
 import pytest
 import torch
-from torch.nn import functional
+from edge_sleep.kernels.rms_norm import reference as norm_reference
+from edge_sleep.kernels.swiglu import reference as gate_reference
 
 from edge_sleep.ops import sizes
 from edge_sleep.ops.elementwise import rms_norm, swiglu
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}          # float32, sums in another order
-
-
-def reference_norm(x, weight, epsilon):
-    return weight * (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon))
 
 
 @pytest.fixture(autouse=True, params=[sizes.ROWS_BYTES, 64])
@@ -23,7 +20,7 @@ def test_the_norm_and_its_gradient(shape):
     dice = torch.Generator().manual_seed(0)
     ours, theirs = (torch.randn(shape, generator=torch.Generator().manual_seed(1)).mul(3).requires_grad_() for _ in range(2))
     weight, given = torch.rand(shape[-1], generator=dice) + 0.5, torch.randn(shape, generator=dice)
-    out, want = rms_norm(ours, weight, 1e-6), reference_norm(theirs, weight, 1e-6)
+    out, want = rms_norm(ours, weight, 1e-6), norm_reference.rms_norm(theirs, weight, 1e-6)
     torch.testing.assert_close(out, want, **TOLERANCE)
     out.backward(given)
     want.backward(given)
@@ -42,7 +39,7 @@ def test_the_gate_and_its_gradients(shape):
     given = torch.randn(shape, generator=torch.Generator().manual_seed(3))
     # The backward pass writes over its inputs: they are the outputs of other layers, never leaves.
     out = swiglu(leaves[0] * 1.0, leaves[1] * 1.0)
-    want = functional.silu(leaves[2]) * leaves[3]
+    want = gate_reference.swiglu(leaves[2], leaves[3])
     torch.testing.assert_close(out, want, **TOLERANCE)
     out.backward(given)
     want.backward(given)

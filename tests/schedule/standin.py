@@ -66,7 +66,8 @@ def micro(root: Path, offset: float, model: Path, talk: Path) -> int:
     from edge_sleep.system.home import Home
     from tests.micro import SETS
 
-    settings = config.load(None, [*SETS, f"companion.model={model}", "neighbours.units=[llm]"])
+    # Each date has one talk: held out, it would leave its night nothing to learn.
+    settings = config.load(None, [*SETS, f"companion.model={model}", "neighbours.units=[llm]", "data.held_out=0"])
     try:
         record = night.run(Home(root), settings, night.Request(sessions=(talk,)), ahead(offset))
     except EdgeSleepError as error:

@@ -55,7 +55,7 @@ def test_one_night_a_date_and_the_next_one_is_free() -> None:
 
 
 @pytest.mark.parametrize("outcome, code, over", [
-    ("promoted", 0, True), ("rejected", 11, True), ("no_effect", 15, True), ("shipped", 16, True), ("stopped_time", 12, True),
+    ("promoted", 0, True), ("rejected", 11, True), ("no_effect", 15, True), ("shipped", 16, False), ("stopped_time", 12, True),
     ("nothing_to_do", 10, True), ("does_not_fit", 20, True), ("integrity", 30, True), ("failed", int(Exit.USAGE), True),
     ("failed", int(Exit.MODEL), True), ("preempted", 14, False), ("stopped_heat", 13, False), ("failed", 50, False),
     ("failed", int(Exit.STORAGE), False), ("failed", 137, False)])
@@ -71,6 +71,18 @@ def test_giving_way_is_gone_on_with_at_once_and_costs_no_attempt() -> None:
         assert again.decision and not look(book, later(book, 0.1), session="a conversation").decision
         book = begun(again)
         book = consider(book, later(book, 0.1), USUAL, Machine(running="it")).book.end("preempted", 14, "again")
+    entry = book.of(date(2026, 6, 10))
+    assert entry is not None and entry.attempts == 1
+
+
+def test_what_was_shipped_is_looked_for_four_times_an_hour_and_costs_no_attempt() -> None:
+    book = slept(outcome="shipped", code=16, minutes=5)
+    for _ in range(6):
+        assert [reason.name for reason in look(book, later(book, 0.2)).decision.against] == ["pause"]
+        again = look(book, later(book, 0.26))
+        assert again.decision and "another machine" in str(again.decision)
+        book = begun(again)
+        book = consider(book, later(book, 0.01), USUAL, Machine(running="it")).book.end("shipped", 16, "still away")
     entry = book.of(date(2026, 6, 10))
     assert entry is not None and entry.attempts == 1
 

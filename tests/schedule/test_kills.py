@@ -145,6 +145,6 @@ def test_a_hundred_kills_of_the_micro_night(tmp_path: Path, units: Units) -> Non
                                 for number, name in enumerate("abcd")], day + 1)
 
     home = Home(tmp_path / "home")
-    found = campaign(home, units, KILLS, 3, 12.0, {"STANDIN_MICRO": f"{model} {talk}", "OMP_NUM_THREADS": "1"}, begin)
+    found = campaign(home, units, KILLS, KILLS, 12.0, {"STANDIN_MICRO": f"{model} {talk}", "OMP_NUM_THREADS": "1"}, begin)
     print(dict(found), "adapters", len(list(home.adapters.iterdir())))
     assert KILLS < 50 or found["service down"] > KILLS // 20

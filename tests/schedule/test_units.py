@@ -81,6 +81,19 @@ def test_a_night_is_let_in_only_to_what_it_needs(name: str) -> None:
         assert not {"PrivateDevices", "DevicePolicy", "DeviceAllow", "MemoryDenyWriteExecute", "ProtectClock"} & set(service)
 
 
+@pytest.mark.parametrize("user", [None, "root"])
+def test_a_worker_is_a_service_that_stays(user: str | None) -> None:
+    plan = replace(PLAN, name="edge-sleep-worker", worker=True, user=user, remotes=(Path("/mnt/mailbox"),))
+    written = units.units(plan)
+    assert set(written) == {"edge-sleep-worker.service", "edge-sleep-worker-failed@.service"}
+    assert units.enabled(plan) == "edge-sleep-worker.service"
+    main = keys(written["edge-sleep-worker.service"])
+    assert main["Service"]["ExecStart"][0].endswith("worker --home /srv/companions/heron")
+    assert main["Service"]["Type"] == ["notify"] and main["Service"]["Restart"] == ["always"] and "WatchdogSec" not in main["Service"]
+    assert main["Install"]["WantedBy"] == ["multi-user.target" if user else "default.target"]
+    assert not user or main["Service"]["ReadWritePaths"] == ["/srv/companions/heron", "-/mnt/mailbox"]
+
+
 def test_who_talks_with_ollama_here_reaches_this_machine_alone() -> None:
     def service(**more: bool) -> dict[str, list[str]]:
         return keys(units.units(replace(PLAN, user="root", **more))["edge-sleep.service"])["Service"]

@@ -8,6 +8,7 @@ from edge_sleep.data.dataset import TokenisedExample, collate
 from edge_sleep.model import adapter, base
 from edge_sleep.train import blocks
 from edge_sleep.train.objective import chunked_objective, prepare_for_training
+from tests.ops.played import played  # noqa: F401
 
 SHAPE = {"vocab_size": 96, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 2, "max_position_embeddings": 512, "pad_token_id": 0, "attention_dropout": 0.0}
@@ -66,7 +67,7 @@ def cosine(one, other):
 @pytest.mark.parametrize(("family", "packed", "lora", "checkpointing"), [
     ("qwen2", False, {}, True), ("qwen2", True, {}, True), ("qwen2", False, {"targets": "q_proj,v_proj"}, True),
     ("qwen2", True, {}, False), ("qwen2", False, {"dropout": 0.3}, True), ("qwen2", False, {"rslora": True}, True),
-    ("llama", True, {}, True), ("mistral", False, {}, True), ("qwen3", True, {}, True), ("gemma3", True, {}, True)])
+    ("llama", True, {}, True), ("mistral", False, {}, True), ("qwen3", True, {}, True), ("gemma3", True, {}, True), ("gemma3", False, {}, True)])
 def test_loss_and_gradients_are_those_of_the_model_as_it_was(family, packed, lora, checkpointing):
     given = batch(packed)
     plain, lean = (tiny(family, lora=Lora(rank=4, alpha=8, **lora), checkpointing=checkpointing) for _ in range(2))
@@ -151,3 +152,24 @@ def test_what_is_saved_is_plain_peft(tmp_path):
     adapter.save(tiny(), tmp_path / "plain", "x")
     for name in (adapter.WEIGHTS, adapter.CONFIG):
         assert (tmp_path / "lean" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+
+
+@pytest.mark.night
+@pytest.mark.parametrize(("family", "packed"), [("qwen2", False), ("gemma3", True)])
+def test_with_every_kernel_the_model_is_still_the_same(family, packed, played, monkeypatch):  # noqa: F811
+    """All compiled kernels at once, on a played GPU: the site says cuda, the tensors lie on the CPU."""
+    from edge_sleep.ops import nf4, proof, registry
+    monkeypatch.setattr(proof, "why_not", lambda kernel, device, dtype: None)
+    monkeypatch.setattr(proof, "library_fails", lambda device: "of a test")
+    nf4._chosen.cache_clear()
+    try:
+        plain, lean = tiny(family), tiny(family)
+        swaps = {swap.op: swap for swap in blocks.make_lean(lean, checkpointing=True)}
+        assert registry.choose("linear_cross_entropy", registry.Site("cpu", "float32")).implementation.name == "kernel"
+        assert swaps["rope"].replaced == 2 and swaps["nf4"].replaced == 14 and "one launch" in swaps["nf4"].reason, list(map(str, swaps.values()))
+        (loss, gradients), (loss_lean, gradients_lean) = (loss_and_gradients(model, batch(packed)) for model in (plain, lean))
+        torch.testing.assert_close(loss_lean, loss, rtol=1e-5, atol=1e-6)
+        for name, gradient in gradients.items():
+            assert (gradients_lean[name] - gradient).norm() < 1e-4 * gradient.norm() + 1e-7, name
+    finally:
+        nf4._chosen.cache_clear()

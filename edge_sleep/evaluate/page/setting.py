@@ -42,6 +42,12 @@ def environment(morning: Morning) -> Raw:
             ("Base", _base(record.get("base") or {})),
             ("Parent", record.get("parent") or "the base itself"),
             ("Candidate", record.get("candidate") or "none")]
+    if remote := record.get("remote"):
+        worker = remote.get("worker") or {}
+        shipped, returned = remote.get("shipped"), remote.get("returned")
+        rows.append(("Trained by", f"{worker.get('name')} ({worker.get('id')}), shipped {words.day(shipped)} "
+                     f"{words.time_of_day(shipped)}, back {words.time_of_day(returned)}; verified here: "
+                     f"{', '.join(remote.get('verified') or [])}"))
     if power := found.get("power"):
         rows.append(("Power settings", "; ".join(_setting(change) for change in power)))
     order = [(_DEVICES.get(str(entry.get("device")), words.plain(entry.get("device"))),
