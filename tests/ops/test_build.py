@@ -132,8 +132,8 @@ def test_what_ctypes_calls_is_what_the_source_exports(kernel):
         assert kinds == functions[name]
 
 
-@pytest.mark.parametrize("architecture", [pytest.param("sm_87", marks=pytest.mark.night),
-                                          *(pytest.param(name, marks=pytest.mark.long) for name in ("sm_80", "sm_90", "sm_110"))])
+@pytest.mark.long
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_87", "sm_90", "sm_110"])
 def test_every_source_compiles(architecture, tmp_path, monkeypatch):
     """By the nvcc of this machine; nothing may spill."""
     try:
