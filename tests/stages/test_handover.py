@@ -6,7 +6,7 @@ import weakref
 import pytest
 
 from edge_sleep.evaluate import court, rewriting, surprise
-from edge_sleep.train import session
+from edge_sleep.train import ready
 from tests import micro
 
 pytestmark = pytest.mark.night
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.night
 def test_every_load_finds_the_one_before_it_gone(tmp_path, monkeypatch):
     loads: list[tuple[str, weakref.ref]] = []
     still_there: list[str] = []
-    for room in (surprise, rewriting, session, court):
+    for room in (surprise, rewriting, ready, court):
         def load(*given, _room=room, _load=room.load):
             still_there.extend(name for name, model in loads if model() is not None)
             loaded = _load(*given)
@@ -26,5 +26,5 @@ def test_every_load_finds_the_one_before_it_gone(tmp_path, monkeypatch):
     micro.write_talk(tmp_path / "talk")
     record = micro.night(tmp_path / "home", model, tmp_path / "talk", "salience.by_model=true", "data.self_paraphrase=1")
     assert record["outcome"] == "promoted"
-    assert [name for name, _ in loads] == ["surprise", "rewriting", "session", "court"]
+    assert [name for name, _ in loads] == ["surprise", "rewriting", "ready", "court"]
     assert still_there == []

@@ -84,7 +84,7 @@ def test_refused_for_memory_here_trained_there_judged_and_promoted_here(place: P
     micro.write_talk(place.sessions, [("Who mends the nets?", "Old Anna mends the nets on the pier.")], 2)
     assert place.work("thor")[0] == 1
 
-    record = place.night("edge")
+    record = place.night("edge", memory=0)               # the tests' own process has long grown beyond the edge's limit
     assert record["outcome"] == "promoted", record["reason"]
     assert record["night"] == shipped["night"] and record["plan"]["where"] == "remote"
     [edge], [thor] = place.jobs("edge", "edge"), place.jobs("worker", "thor")
