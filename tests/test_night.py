@@ -374,7 +374,8 @@ def _steps(home: Path) -> int:
     return max(steps, default=0)
 
 
-def test_killed_at_five_random_points_the_weights_are_those_of_an_uninterrupted_night(model, tmp_path):
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.long)])
+def test_killed_at_random_points_the_weights_are_those_of_an_uninterrupted_night(kills, model, tmp_path):
     micro.write_talk(tmp_path / "talk")
     whole = _process(tmp_path / "whole", model, tmp_path / "talk")
     out, err = whole.communicate(timeout=300)
@@ -384,7 +385,7 @@ def test_killed_at_five_random_points_the_weights_are_those_of_an_uninterrupted_
     chance = random.Random(17)
     total = reference["train"]["steps"]
     seen = 0
-    for point in sorted(chance.sample(range(2, total - 1), 5)):
+    for point in sorted(chance.sample(range(2, total - 1), kills)):
         process = _process(tmp_path / "cut", model, tmp_path / "talk")
         while _steps(tmp_path / "cut") - seen < max(1, point - seen) and process.poll() is None:
             time.sleep(0.005)

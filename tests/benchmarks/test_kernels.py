@@ -7,7 +7,7 @@ import pytest
 import torch
 
 
-@pytest.mark.night
+@pytest.mark.long
 def test_what_runs_is_timed_and_what_does_not_is_named():
     command = [sys.executable, "-m", "edge_sleep.benchmarks.kernels", "--tokens", "8", "--hidden", "64", "--intermediate", "96",
                "--vocabulary", "300", "--rounds", "3"]

@@ -35,7 +35,7 @@ def test_boards_are_drawn_the_same_again_and_half_of_them_are_bound_by_heat():
     assert sum(plant.constant(board, 1.0, NIGHT)[0] > 83.0 for board in drawn) >= 20
 
 
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize("seed", [11, pytest.param(12, marks=pytest.mark.long)])
 def test_the_governor_keeps_the_ceiling_at_nearly_no_cost(seed):
     rows = [plant.compared(board, LIMITS, TOLERANCE, NIGHT, seed) for board in plant.draw(12, seed, 83.0, NIGHT)]
     for row in rows:

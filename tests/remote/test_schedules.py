@@ -24,7 +24,7 @@ from tests.fake_dropbox import FAULTS, Server
 from tests.remote.conftest import CHUNK_BYTES, Open
 
 T = TypeVar("T")
-SHORT = 20
+SHORT = 12
 _SIZES = (0, 700, CHUNK_BYTES, 2 * CHUNK_BYTES + 1, 3 * CHUNK_BYTES)
 
 

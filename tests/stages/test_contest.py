@@ -170,6 +170,7 @@ micro.night(Path(home), Path(model), Path(talk), "train.candidates=4", "train.st
 """
 
 
+@pytest.mark.long
 def test_killed_at_four_marks_of_progress_the_same_adapter_is_promoted(model, talk, four, tmp_path):
     """One night, killed with SIGKILL at one mark after another; every start goes on where the last one was cut."""
     for when, point in POINTS:

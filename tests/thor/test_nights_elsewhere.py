@@ -143,6 +143,7 @@ def test_one_that_slept_while_another_finished_publishes_nothing(place: Place, e
     assert place.jobs("worker", "second")[0]["candidate"] == expected
 
 
+@pytest.mark.long
 def test_sigterm_gives_the_lease_back_and_the_next_start_goes_on(place: Place, expected: str) -> None:
     first = place.worker("thor", "thor.lease=1h")
     try:
@@ -159,6 +160,7 @@ def test_sigterm_gives_the_lease_back_and_the_next_start_goes_on(place: Place, e
     assert [event["step"] for event in events(place, "thor", "resume")]
 
 
+@pytest.mark.long
 def test_stopped_midway_it_goes_on_elsewhere_from_the_step_it_had_reached(origin: Place, tmp_path: Path, expected: str,
                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     place = machines.make(tmp_path / "midway", origin.model)

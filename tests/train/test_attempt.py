@@ -95,7 +95,7 @@ micro.night(*map(Path, sys.argv[1:4]), *sys.argv[4:], listener=listener)
 """
 
 
-@pytest.mark.night
+@pytest.mark.long
 def test_a_night_killed_twice_at_the_same_step_goes_on_with_half(tmp_path):
     model = micro.make_model(tmp_path / "model")
     micro.write_talk(tmp_path / "talk", LONG)

@@ -115,7 +115,7 @@ def test_a_whole_night_on_two_processes_is_the_night_of_one(micro_home, tmp_path
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-5)
 
 
-@pytest.mark.night
+@pytest.mark.long
 def test_two_processes_train_every_candidate_together(micro_home, tmp_path):
     """As `torchrun --nproc_per_node 2 -m edge_sleep night --candidates 2 ...` starts it."""
     command = ["-m", "edge_sleep", "night", "--home", str(tmp_path / "both"), "--model", str(micro_home.model), "--json",
