@@ -47,13 +47,14 @@ def load(folder: Path, weight_files: list[Path], dtype: Any, device: str, cache:
     four_bit = {name for name, kind in names.items() if kind == "4-bit"}
     eight_bit = _tables(model) & present if int8_embedding else set()
     cached = _from_cache(model, cache, device, dtype, four_bit, eight_bit, between) if cache is not None else False
+    quantiser = quantised_on(device)               # asked once: on a GPU it reads what was proved there
     for name, file in tensors.open_all(weight_files):
         between()
         if name in four_bit:
             if not cached:
                 value = file.read(name)
                 _finite(file, name, value)      # the quantiser would make a number of it
-                _place_quantised(model, name, value.to(dtype), device)
+                _place_quantised(model, name, value.to(dtype), quantiser, device)
                 del value
         elif name in eight_bit:
             if not cached:
@@ -133,13 +134,13 @@ def _place(model: Any, name: str, value: Any, device: str) -> None:
         owner._parameters[leaf] = torch.nn.Parameter(value.to(device), requires_grad=False)
 
 
-def _place_quantised(model: Any, name: str, value: Any, device: str) -> None:
+def _place_quantised(model: Any, name: str, value: Any, quantiser: str, device: str) -> None:
     from bitsandbytes.nn import Params4bit
 
     layer, _ = _owner(model, name)
     weight: Any = Params4bit(value, requires_grad=False, compress_statistics=DOUBLE_QUANT, quant_type=QUANT_TYPE,
                              quant_storage=layer.quant_storage, module=layer)
-    layer.weight = weight.to(quantised_on(device)).to(device)
+    layer.weight = weight.to(quantiser).to(device)
 
 
 def _finite(file: tensors.TensorFile, name: str, value: Any) -> None:

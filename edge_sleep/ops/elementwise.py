@@ -53,7 +53,7 @@ class _RmsNorm(torch.autograd.Function):
         return of_x.view_as(x), None, None
 
 
-class _Gate(torch.autograd.Function):
+class Gate(torch.autograd.Function):
     """Holds what the backward pass of SwiGLU needs. What it returns has the product's shape, no memory and no meaning.
 
     It comes before the product, so that a recomputation, which ends at the last tensor to be saved, ends without it.
@@ -76,7 +76,7 @@ class _Gate(torch.autograd.Function):
         return gate.view_as(upstream), up.view_as(upstream)
 
 
-class _Product(torch.autograd.Function):
+class Product(torch.autograd.Function):
     @staticmethod
     def forward(context, held: Tensor, gate: Tensor, up: Tensor) -> Tensor:
         return functional.silu(gate).mul_(up)
@@ -93,4 +93,4 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up, both [..., I] and contiguous. The backward pass overwrites gate and up: one use of them, one backward."""
-    return _Product.apply(_Gate.apply(gate, up), gate.detach(), up.detach())
+    return Product.apply(Gate.apply(gate, up), gate.detach(), up.detach())

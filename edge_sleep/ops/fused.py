@@ -47,14 +47,7 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     return _RmsNorm.apply(x, weight, epsilon)
 
 
-class _Gate(torch.autograd.Function):
-    """As elementwise's: what it returns has the product's shape, no memory and no meaning."""
-
-    @staticmethod
-    def forward(context, gate: Tensor, up: Tensor) -> Tensor:
-        context.save_for_backward(gate, up)
-        return gate.new_empty(()).expand(gate.shape)
-
+class _Gate(elementwise.Gate):
     @staticmethod
     def backward(context, upstream: Tensor):
         gate, up = context.saved_tensors
@@ -62,16 +55,12 @@ class _Gate(torch.autograd.Function):
         return gate, up
 
 
-class _Product(torch.autograd.Function):
+class _Product(elementwise.Product):
     @staticmethod
     def forward(context, held: Tensor, gate: Tensor, up: Tensor) -> Tensor:
         out = torch.empty_like(gate)
         compiled.call("swiglu", "edge_sleep_swiglu", gate, gate, up, out, gate.numel())
         return out
-
-    @staticmethod
-    def backward(context, upstream: Tensor):
-        return upstream, None, None
 
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,12 @@ from typing import Any
 
 from edge_sleep.errors import SyncError
 from edge_sleep.remote.protocol import NotAllowed, Unreachable
-from edge_sleep.system.files import TEMPORARY, fsync_folder, storage_errors
+from edge_sleep.system import private
+from edge_sleep.system.files import storage_errors
 
 SCOPES = ["files.content.read", "files.content.write", "files.metadata.read"]
 LOGIN = "`edge-sleep sync login`"
 _FILE = "dropbox.json"
-_PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _TOKENS = re.compile(r"(?i)(bearer\s+|\bsl\.)[^\s\"'\\]+")
 
 
@@ -38,21 +37,12 @@ class Token:
 
 def save(keys: Path, token: Token) -> Path:
     """Write the token for its owner alone; the file's mode is right before its first byte is there."""
-    file, temporary = keys / _FILE, keys / f"{TEMPORARY}{_FILE}.{secrets.token_hex(4)}"
+    file = keys / _FILE
     content = json.dumps({"format": 1, "app_key": token.app_key, "refresh_token": token.refresh_token}).encode()
     with storage_errors(file):
-        keys.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-        keys.chmod(_PRIVATE_FOLDER)
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE_FILE)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
-        fsync_folder(keys)
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keys.chmod(0o700)
+    private.write(file, content)
     return file
 
 

@@ -24,15 +24,14 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from edge_sleep.errors import RemoteRefused, UsageError
 from edge_sleep.seal.keys import Keys, presented
 from edge_sleep.seal.machine import Machine, sodium, verified, when
-from edge_sleep.system import foreign
-from edge_sleep.system.files import TEMPORARY, canonical_json, fsync_folder, storage_errors
+from edge_sleep.system import foreign, private
+from edge_sleep.system.files import canonical_json
 
 FORMAT = 1
 CHUNK = 64 * 1024
@@ -63,7 +62,7 @@ def seal(source: Path, target: Path, keys: Keys, to: Sequence[Machine], purpose:
         "purpose": _checked(purpose), "made": keys.clock.stamp(), "bytes": size, "signer": presented(keys.own),
         "stream": stream.hex(), "to": [{"box_key": reader.box_key,
                                         "key": nacl.crypto_box_seal(key, bytes.fromhex(reader.box_key)).hex()} for reader in to]})
-    with open(source, "rb") as plain, _appearing(target) as out:
+    with open(source, "rb") as plain, private.appearing(target) as out:
         digest = hashlib.sha256()
 
         def put(content: bytes) -> None:
@@ -113,7 +112,7 @@ def unseal(source: Path, target: Path, keys: Keys, purpose: str, limit_bytes: in
         if not verified(signer.sign_key, _signed(_FILE, purpose, digest.digest()), stream.read(_SIGNATURE)):
             raise RemoteRefused(f"{what}: the signature of machine {signer.id} ({signer.name}) does not hold", _REFUSED)
         key = _file_key(keys, header["to"], what)
-        with _appearing(target) as out:
+        with private.appearing(target) as out:
             _decrypt(stream, out, raw, header, key, begin, digest.digest(), what)
     keys.follow(signer)
     return signer
@@ -246,22 +245,3 @@ def _blocks(stream: BinaryIO, length: int) -> Iterator[bytes]:
     while length > 0 and (block := stream.read(min(1 << 20, length))):
         length -= len(block)
         yield block
-
-
-@contextmanager
-def _appearing(target: Path) -> Iterator[BinaryIO]:
-    """A file that has its name once it is whole and on the disk, for this user's eyes."""
-    with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f"{TEMPORARY}{target.name}.{os.getpid()}"
-        temporary.unlink(missing_ok=True)
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(descriptor)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        fsync_folder(target.parent)

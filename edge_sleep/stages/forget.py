@@ -17,7 +17,7 @@ from edge_sleep.data.buffer import Buffer
 from edge_sleep.errors import IntegrityError
 from edge_sleep.sync import ledger, outbox
 from edge_sleep.system.clock import Clock
-from edge_sleep.system.files import read_json, write_bytes, write_json
+from edge_sleep.system.files import json_lines, read_json, write_bytes, write_json
 from edge_sleep.system.home import Home
 from edge_sleep.thor import ledger as jobs
 
@@ -118,8 +118,9 @@ def _clear_night(night: Path, texts: Sequence[str], adapters: set[str]) -> None:
 def _clear_transcript(file: Path, texts: Sequence[str]) -> None:
     """The home's own transcript, its other exchanges left as they are; a file that is no JSON goes as a whole."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines() if file.suffix == ".jsonl" else [file.read_text(encoding="utf-8")]
-        cleared = [json.dumps(_without(json.loads(line), texts), ensure_ascii=False) for line in lines if line.strip()]
+        text = file.read_text(encoding="utf-8")
+        cleared = [json.dumps(_without(json.loads(line), texts), ensure_ascii=False)
+                   for line in (json_lines(text) if file.suffix == ".jsonl" else [text]) if line.strip()]
     except (ValueError, UnicodeDecodeError):
         file.unlink()
         return

@@ -3,14 +3,12 @@ from __future__ import annotations
 
 from edge_sleep.config import Config
 from edge_sleep.device.doctor.heat import read_trips
-from edge_sleep.device.machine import on_board
 from edge_sleep.device.profile import Profile
-from edge_sleep.device.telemetry.choose import choose
 from edge_sleep.stages.context import Night
 from edge_sleep.system.home import Home
 from edge_sleep.system.record import read_records
 from edge_sleep.train import forecast
-from edge_sleep.train.limits import check_seen, limits
+from edge_sleep.train.limits import limits, minded
 from edge_sleep.train.pace import Pace, unpaced
 
 
@@ -18,12 +16,7 @@ def of_night(night: Night) -> Pace:
     """The pace of this night, not yet begun. Raises ConfigError, DeviceError where its limits cannot be kept."""
     if night.request.dry_run:
         return unpaced(night.clock)
-    board = night.request.profile()
-    held, why_held = limits(night.config.thermal, night.config.power, board, read_trips())
-    source, why = choose(night.config.thermal.source, board.power.total_rail)
-    if source is None and night.config.thermal.source != "none":
-        why = check_seen(held, why, on_board())
-    told = {"source": "none" if source is None else source.name, "reason": why, "limits": why_held}
+    source, held, told = minded(night.config.thermal, night.config.power, night.request.profile())
     night.record["environment"]["telemetry"] = told
     night.events("telemetry", **told)
     return Pace(source, held, night.clock, night.events, night.folder / "telemetry.jsonl", night.contract.for_training)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_sleep.system.clock import Clock
-from edge_sleep.system.files import storage_errors
+from edge_sleep.system.files import json_lines, storage_errors
 
 
 class EventLog:
@@ -39,7 +39,7 @@ def read_events(path: Path) -> list[dict]:
     if not path.is_file():
         return []
     events = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in json_lines(path.read_text(encoding="utf-8", errors="replace")):
         try:
             events.append(json.loads(line))
         except json.JSONDecodeError:

@@ -121,6 +121,11 @@ def read_json(path: Path, what: str) -> Any:
                              "`edge-sleep verify` says what is still good") from error
 
 
+def json_lines(text: str) -> list[str]:
+    """The lines of JSON Lines, without what ends them. Not splitlines: a string may hold U+2028, which JSON leaves as it is."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 def sha256_file(path: Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as stream:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from edge_sleep.errors import SyncError
 from edge_sleep.system.files import TEMPORARY, fsync_folder, storage_errors
@@ -29,14 +30,22 @@ def make_folder(folder: Path) -> None:
 def write(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, whole and durable; at no instant can others read it."""
     make_folder(path.parent)
+    with appearing(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[BinaryIO]:
+    """A file that has its name once it is whole and on the disk, for this user's eyes at every instant."""
     with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f"{TEMPORARY}{path.name}.{os.getpid()}"
         temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with open(descriptor, "wb") as stream:
                 os.fchmod(descriptor, 0o600)
-                stream.write(content)
+                yield stream
                 stream.flush()
                 os.fsync(descriptor)
             os.replace(temporary, path)

@@ -14,9 +14,6 @@ from typing import Any
 from edge_sleep.config import Config
 from edge_sleep.data.experience import Example
 from edge_sleep.device import detect, environment, profile, shortage
-from edge_sleep.device.doctor.heat import read_trips
-from edge_sleep.device.machine import on_board
-from edge_sleep.device.telemetry.choose import choose
 from edge_sleep.errors import Busy, DoesNotFit, EdgeSleepError, ModelError, Preempted, RemoteRefused, SyncError, TooHot
 from edge_sleep.model import four_bit
 from edge_sleep.model.base import Base, BaseSource, fingerprint, resolve
@@ -35,7 +32,7 @@ from edge_sleep.thor.mailbox import BUNDLE_LIMIT_BYTES, ROOT, Mailbox, Offer
 from edge_sleep.train import forecast, planner
 from edge_sleep.train import state as training_state
 from edge_sleep.train.budget import Contract
-from edge_sleep.train.limits import check_seen, limits
+from edge_sleep.train.limits import minded
 from edge_sleep.train.pace import Pace
 
 RECEIVED, WORK = "received", "work"
@@ -239,11 +236,8 @@ class Worker:
         if not (state / "training.json").is_file():
             write_json(state / "training.json", asdict(plan.fit) if asked.resume_step is None else asked.fit.model_dump())
         contract = Contract(self.clock, self.clock.monotonic(), asked.budget_seconds, 0.0)
-        held, why = limits(self.config.thermal, self.config.power, board, read_trips())
-        source, why_source = choose(self.config.thermal.source, board.power.total_rail)
-        if source is None and self.config.thermal.source != "none":
-            why_source = check_seen(held, why_source, on_board())
-        events("telemetry", source="none" if source is None else source.name, reason=why_source, limits=why)
+        source, held, told = minded(self.config.thermal, self.config.power, board)
+        events("telemetry", **told)
         try:
             with Pace(source, held, self.clock, events, folder / "telemetry.jsonl", contract.for_training) as pace:
                 result = train_candidate(base, device, config, lesson, parent, state, plan, contract, self.clock, events,

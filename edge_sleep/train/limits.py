@@ -1,15 +1,31 @@
 """What holds tonight, from the configuration and the board's profile, and whether this machine can tell that it holds."""
 from __future__ import annotations
 
+from typing import Any
+
 from edge_sleep.config import Power, Thermal
-from edge_sleep.device.doctor.heat import Trips
+from edge_sleep.device.doctor.heat import Trips, read_trips
+from edge_sleep.device.machine import on_board
 from edge_sleep.device.profile import Profile
+from edge_sleep.device.telemetry.choose import Source, choose
 from edge_sleep.errors import ConfigError, DeviceError
 from edge_sleep.train.governor import PAUSE_ABOVE_CEILING, Limits
 
 NO_TRIPS = Trips()
 _LEAST_TRIP = 60.0                                     # Celsius; below, a trip is a placeholder or is about something else
 _BELOW_THE_KERNEL = PAUSE_ABOVE_CEILING + 1.0
+
+
+def minded(thermal: Thermal, power: Power, board: Profile) -> tuple[Source | None, Limits, dict[str, Any]]:
+    """(what reads the board, open; the limits it is held to; both in words) on this machine.
+
+    Raises ConfigError, DeviceError where the limits cannot be kept.
+    """
+    held, why_held = limits(thermal, power, board, read_trips())
+    source, why = choose(thermal.source, board.power.total_rail)
+    if source is None and thermal.source != "none":
+        why = check_seen(held, why, on_board())
+    return source, held, {"source": "none" if source is None else source.name, "reason": why, "limits": why_held}
 
 
 def limits(thermal: Thermal, power: Power, board: Profile, trips: Trips = NO_TRIPS) -> tuple[Limits, str]:

@@ -14,7 +14,16 @@ from typing import Any
 
 from edge_sleep.data.experience import Example
 from edge_sleep.errors import IntegrityError
-from edge_sleep.system.files import TEMPORARY, publish_folder, read_json, sha256_file, storage_errors, write_bytes, write_json
+from edge_sleep.system.files import (
+    TEMPORARY,
+    json_lines,
+    publish_folder,
+    read_json,
+    sha256_file,
+    storage_errors,
+    write_bytes,
+    write_json,
+)
 
 
 @dataclass
@@ -43,8 +52,7 @@ def write_examples(folder: Path, examples: list[Example], name: str = "examples.
 
 
 def read_examples(folder: Path, name: str = "examples.jsonl") -> list[Example]:
-    # Not splitlines: a line of text may hold U+2028, which JSON leaves as it is.
-    lines = (folder / name).read_text(encoding="utf-8").split("\n")[:-1]
+    lines = json_lines((folder / name).read_text(encoding="utf-8"))
     return [Example(**{**entry, "messages": tuple(entry["messages"])}) for entry in map(json.loads, lines)]
 
 

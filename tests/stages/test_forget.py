@@ -119,3 +119,10 @@ def test_a_plan_changes_nothing(home, two_nights):
     with Buffer(home.experiences) as buffer:
         forget.plan(home, buffer, str(secret))
     assert before == {file: file.read_bytes() for file in sorted(home.root.rglob("*.json"))}
+
+
+def test_a_transcript_with_a_separator_of_lines_in_it_keeps_its_other_exchanges(tmp_path):
+    file = tmp_path / "talk.jsonl"
+    file.write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in ("one\u2028two", "the secret", "three")))
+    forget._clear_transcript(file, ["secret"])
+    assert [json.loads(line)["text"] for line in file.read_text().split("\n")[:-1]] == ["one\u2028two", forget.MARK, "three"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from edge_sleep.sync import arrival, ledger, outbox
 from edge_sleep.system.clock import ManualClock
 from edge_sleep.system.files import sha256_file
 from edge_sleep.system.home import Home
+from tests.killing import kill_at
 from tests.sync.homes import Machine, machine, make_base, pair
-
-_SEEN = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree", "os.listdir", "os.scandir")
 
 
 def killed_at(number: int | None, work) -> int:
@@ -27,18 +25,9 @@ def killed_at(number: int | None, work) -> int:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        count = 0
-
-        def hook(event: str, _: tuple) -> None:
-            nonlocal count
-            if event in _SEEN:
-                count += 1
-                if count == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(hook)
+        count = kill_at(number)
         work()
-        os.write(writer, str(count).encode())
+        os.write(writer, str(count()).encode())
         os._exit(0)
     os.close(writer)
     _, status = os.waitpid(child, 0)

@@ -70,13 +70,19 @@ def test_first_it_says_then_it_does(two) -> None:
     assert two.thor.pull().refused == [] and run(two.orin, carry_out=True)["removed_bytes"] == 0
 
 
-def test_what_another_machine_grew_something_from_stays(two) -> None:
+def grown_from(two) -> str:
+    """An adapter of orin's that thor has pulled, grown another from, and published that; orin knows."""
     first = two.orin.night(1)
     two.orin.push()
     two.thor.pull()
     two.thor.night(2, parent=first)
     two.thor.push()
     two.orin.pull()
+    return first
+
+
+def test_what_another_machine_grew_something_from_stays(two) -> None:
+    first = grown_from(two)
     shutil.rmtree(two.orin.home.adapter(first))
     told = {item["id"]: item for item in run(two.orin)["items"]}
     assert told[first]["kept"] and "of thor grew from it" in told[first]["reason"]
@@ -97,12 +103,7 @@ def test_a_list_that_nobody_can_believe_keeps_everything(two) -> None:
 
 
 def test_a_list_that_was_taken_away_keeps_everything(two) -> None:
-    first = two.orin.night(1)
-    two.orin.push()
-    two.thor.pull()
-    two.thor.night(2, parent=first)
-    two.thor.push()
-    two.orin.pull()
+    first = grown_from(two)
     (two.remote / ledger.place(two.thor.keys.own.id)).unlink()
     shutil.rmtree(two.orin.home.adapter(first))
     assert all(item["kept"] for item in run(two.orin, carry_out=True)["items"])

@@ -59,3 +59,8 @@ def test_one_holder_at_a_time_and_its_name(tmp_path):
         with pytest.raises(Busy, match="a night"), hold(lock, "another"):
             pass
     assert holder(lock) is None
+
+
+@pytest.mark.parametrize("text, lines", [("", []), ("{}\n", ["{}"]), ('{"a": "x\u2028y"}\n{}\n', ['{"a": "x\u2028y"}', "{}"]), ("{}\n{", ["{}", "{"])])
+def test_only_a_newline_ends_a_line_of_json(text: str, lines: list[str]) -> None:
+    assert files.json_lines(text) == lines

@@ -23,10 +23,10 @@ from edge_sleep.system.clock import Clock
 from edge_sleep.thor.mailbox import Mailbox
 from edge_sleep.thor.worker import Worker
 from tests import micro
+from tests.killing import kill_at
 from tests.thor.machines import Place, make
 
 ACTORS = ("edge", "thor", "second")
-_SEEN = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "shutil.rmtree", "os.listdir", "os.scandir")
 _MOST_EVENTS, _WORK_SECONDS, _MOST_STEPS = 6000, 60.0, 80
 
 
@@ -34,17 +34,7 @@ def lived(number: int | None, work: Callable[[], object]) -> bool:
     """Run `work` in a child that is killed at its `number`-th event; whether it came to its end."""
     child = os.fork()
     if child == 0:
-        count = 0
-
-        def hook(event: str, _: tuple) -> None:
-            nonlocal count
-            if event in _SEEN:
-                count += 1
-                if count == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        if number is not None:
-            sys.addaudithook(hook)
+        kill_at(number)
         try:
             work()
         except RemoteRefused as error:
