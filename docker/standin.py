@@ -20,12 +20,12 @@ _QEMU = (":qemu-aarch64:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00
          ":/usr/bin/qemu-aarch64-static:F")
 
 
-def base(arch: str) -> str:
-    """The name of the stand-in base, made at the first call: Debian's minimal system with Python.
+def base(arch: str, *more: str) -> str:
+    """The name of the stand-in base, made at the first call: Debian's minimal system with Python, and `more` packages.
 
     That for arm64 is unpacked and not configured, which under qemu would take minutes; it has no apt that works.
     """
-    name = f"localhost/edge-sleep-standin:{SUITE}-{arch}"
+    name = f"localhost/edge-sleep-standin:{'-'.join((SUITE, arch, *more)).replace('+', 'p')}"
     if arch == "arm64":
         _let_qemu_run()
     if subprocess.run([*_BUILDAH, "inspect", "--type", "image", name], capture_output=True).returncode == 0:
@@ -34,8 +34,8 @@ def base(arch: str) -> str:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     foreign = ["--foreign"] if arch == "arm64" else []
-    _do("debootstrap", f"--arch={arch}", *foreign, "--variant=minbase", "--include=python3,python3-venv,ca-certificates,tzdata",
-        SUITE, str(place / "root"), *_mirror())
+    packages = ",".join(("python3", "python3-venv", "ca-certificates", "tzdata", *more))
+    _do("debootstrap", f"--arch={arch}", *foreign, "--variant=minbase", f"--include={packages}", SUITE, str(place / "root"), *_mirror())
     if foreign:
         _unpack(place / "root")
     _do("tar", "-C", str(place / "root"), "-cf", str(place / "base.tar"), ".")

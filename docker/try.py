@@ -57,14 +57,18 @@ def impossible(arch: str = "amd64") -> str | None:
     return f"not installed: {', '.join(missing)}" if missing else None
 
 
-def build(kind: str, arch: str, arguments: Sequence[str] = ()) -> str:
-    """Build the image of a kind (cpu, jetson) and return its name. arguments: more build arguments, NAME=VALUE."""
+def build(kind: str, arch: str, arguments: Sequence[str] = (), toolkit: Path | None = None) -> str:
+    """Build the image of a kind (cpu, jetson) and return its name. arguments: more build arguments, NAME=VALUE.
+
+    toolkit: a CUDA toolkit of this machine, which the base then has with a g++, as NVIDIA's has.
+    """
     image = f"localhost/edge-sleep-try:{kind}-{arch}"
     with tempfile.TemporaryDirectory(prefix="edge-sleep-try-") as folder:
-        given = [f"BASE_IMAGE={base(arch)}", *arguments]
+        given = [f"BASE_IMAGE={base(arch) if toolkit is None else base(arch, 'g++')}", *arguments]
+        volumes = [f"{one}:ro" for one in pip_settings(Path(folder))] + ([f"{toolkit}:/usr/local/cuda:ro"] if toolkit else [])
         buildah("bud", "--arch", arch, "--format", "docker", "--isolation", "chroot", "--pull-never", "--layers",
                  *(part for one in given for part in ("--build-arg", one)),
-                 *(part for one in pip_settings(Path(folder)) for part in ("--volume", f"{one}:ro")),
+                 *(part for one in volumes for part in ("--volume", one)),
                  "-f", str(ROOT / "docker" / f"{kind}.Dockerfile"), "-t", image, str(ROOT))
     return image
 
@@ -215,6 +219,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("kind", choices=sorted(_SERVICE))
     parser.add_argument("arch", choices=["amd64", "arm64"])
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--cuda", type=Path, metavar="DIR", help="build: a CUDA toolkit that the base then has")
     parser.add_argument("--home", type=Path, help="a folder for /home/edge-sleep")
     parser.add_argument("--board", type=Path, help="a tree in place of /sys, the device tree and the release")
     parser.add_argument("--mount", action="append", default=[], metavar="SOURCE:TARGET")
@@ -234,7 +239,7 @@ def main() -> int:
         return 3
     began = time.monotonic()
     if asked.what == "build":
-        image = build(asked.kind, asked.arch, asked.build_arg)
+        image = build(asked.kind, asked.arch, asked.build_arg, asked.cuda)
         print(json.dumps({"image": image, "seconds": round(time.monotonic() - began), "bytes": size_bytes(image)}))
         return 0
     with container(asked.kind, asked.arch, asked.home, asked.command, board=asked.board, mounts=asked.mount,

@@ -219,6 +219,27 @@ def test_the_jetson_image_feels_the_real_jtop_service_where_that_is_asked_for(je
     assert night["measured"]["max_celsius"] == 47.25 and night["measured"]["energy_joules"] > 0
 
 
+FOUND = ("import json; from edge_sleep.ops import compiled\n"
+         "found = {f'{kernel} {gpu}': compiled.find(kernel, gpu) for kernel in compiled.KERNELS for gpu in ('sm_87', 'sm_110')}\n"
+         "print(json.dumps({name: made and [made.compiler, str(made.library)] for name, made in found.items()}))")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_a_jetson_image_on_a_base_with_nvcc_has_its_kernels(tmp_path: Path) -> None:
+    if (why := trial.impossible()) is not None:
+        pytest.skip(why)
+    toolkit = next((place for place in sorted(Path("/usr/local").glob("cuda*")) if (place / "bin/nvcc").is_file()), None)
+    if toolkit is None:
+        pytest.skip("no CUDA toolkit in /usr/local")
+    trial.build("jetson", "amd64", [*FOR_THE_STANDIN, "KERNELS=sm_87,sm_110"], toolkit.resolve())
+    with trial.container("jetson", "amd64", owned(tmp_path / "data"), ["-c", FOUND], entrypoint=["python"]) as made:
+        done = made.run()
+    found = json.loads(done.stdout)
+    assert len(found) == 10 and all(found.values()), found
+    assert {library for _, library in found.values() if not library.startswith("/opt/edge-sleep/kernels/")} == set()
+
+
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", ["jetson", "cpu"])

@@ -11,8 +11,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from edge_sleep.ops import build, compiled
 
+from edge_sleep.ops import build, compiled
 from tests.fetched import fetched
 
 pytestmark = [pytest.mark.night, pytest.mark.timeout(400)]
