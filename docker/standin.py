@@ -35,7 +35,8 @@ def base(arch: str, *more: str) -> str:
     place.mkdir(parents=True)
     foreign = ["--foreign"] if arch == "arm64" else []
     packages = ",".join(("python3", "python3-venv", "ca-certificates", "tzdata", *more))
-    _do("debootstrap", f"--arch={arch}", *foreign, "--variant=minbase", f"--include={packages}", SUITE, str(place / "root"), *_mirror())
+    _do("debootstrap", f"--arch={arch}", *foreign, "--variant=minbase", f"--include={packages}", SUITE,
+        str(place / "root"), *_mirror())
     if foreign:
         _unpack(place / "root")
     _do("tar", "-C", str(place / "root"), "-cf", str(place / "base.tar"), ".")

@@ -149,13 +149,17 @@ def _elsewhere(home: Home, config: Config, planned: planner.Plan) -> tuple[str, 
     """
     if not config.thor.mailbox:
         return planned.where, []
+    paired, unusable = paired_machines(home) if config.thor.ship != "never" else (0, None)
+    decision = ship.decide(here(config, planned), There(config.thor.ship, True, paired, unusable))
+    return "remote" if decision.where == "remote" else planned.where, [reason.as_choice() for reason in decision.reasons]
+
+
+def here(config: Config, planned: planner.Plan) -> Here:
+    """What a plan says of this machine; a night that has begun knows more (stages/ship.py)."""
     available = memory.for_this_process_bytes()
-    here = Here(planned.where != "none", planned.peak_bytes, min(available, config.budget.memory_bytes or available),
+    return Here(planned.where != "none", planned.peak_bytes, min(available, config.budget.memory_bytes or available),
                 training_seconds=planned.training_seconds, time_seconds=config.budget.time * (1 - config.budget.reserve),
                 measured=planned.measured)
-    paired, unusable = paired_machines(home) if config.thor.ship != "never" else (0, None)
-    decision = ship.decide(here, There(config.thor.ship, True, paired, unusable))
-    return "remote" if decision.where == "remote" else planned.where, [reason.as_choice() for reason in decision.reasons]
 
 
 def paired_machines(home: Home) -> tuple[int, str | None]:

@@ -94,12 +94,11 @@ def _here(night: Night, plan: planner.Plan, stopped: Ended | None) -> Here:
     standing = planner.HOST_BYTES[device.kind] + anatomy.standing_bytes(
         shape.read(night.place.folder), dtype=device.compute_dtype, rank=config.lora.rank, targets=config.lora.targets,
         int8_embedding=night.base.int8_embedding)
-    available = memory.for_this_process_bytes()
     ahead = night.pace.expected()
-    return Here(plan.where != "none", plan.peak_bytes, min(available, config.budget.memory_bytes or available), standing,
-                memory.total_bytes(), plan.training_seconds, config.budget.time * (1 - config.budget.reserve), plan.measured,
-                hottest_celsius=night.pace.max_celsius, ceiling_celsius=night.pace.limits.ceiling,
-                duty=None if ahead is None else ahead.duty, stopped=None if stopped is None else (_STOPS[stopped[0]], stopped[1]))
+    return replace(
+        learn.here(config, plan), standing_bytes=standing, total_bytes=memory.total_bytes(),
+        hottest_celsius=night.pace.max_celsius, ceiling_celsius=night.pace.limits.ceiling, duty=None if ahead is None else ahead.duty,
+        stopped=None if stopped is None else (_STOPS[stopped[0]], stopped[1]))
 
 
 def _there(night: Night, begun: bool) -> There:
