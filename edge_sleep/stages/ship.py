@@ -97,7 +97,8 @@ def _here(night: Night, plan: planner.Plan, stopped: Ended | None) -> Here:
     ahead = night.pace.expected()
     return replace(
         learn.here(config, plan), standing_bytes=standing, total_bytes=memory.total_bytes(),
-        hottest_celsius=night.pace.max_celsius, ceiling_celsius=night.pace.limits.ceiling, duty=None if ahead is None else ahead.duty,
+        hottest_celsius=night.pace.max_celsius, ceiling_celsius=night.pace.limits.ceiling,
+        duty=None if ahead is None else ahead.duty,
         stopped=None if stopped is None else (_STOPS[stopped[0]], stopped[1]))
 
 
