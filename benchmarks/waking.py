@@ -94,6 +94,17 @@ def is_event(name: str) -> Match:
     return lambda event: event["event"] == name
 
 
+# What begins a phase, and what ends it; loading and training are one phase of the record.
+BEGINS: dict[str, Match] = {"load": begins("train"), "train": is_event("objective"), "judge": begins("judge"),
+                            "export": begins("export")}
+
+
+def ends(phase: str) -> Match:
+    if phase == "load":
+        return BEGINS["train"]
+    return lambda event: event["event"] == "phase" and event["name"] == phase and event["state"] == "end"
+
+
 @dataclass
 class Night:
     """A night that runs. seen: events of its home before it."""
@@ -194,22 +205,20 @@ def reference(root: Path, sets: Sequence[str]) -> dict[str, Any]:
 
 
 def ask(bench: Bench, phase: str, seconds: float, chance: random.Random) -> tuple[float, Home] | None:
-    """(seconds from the request until the night was gone, its home); None where it was over before it could be asked."""
+    """(seconds from the request until the night was gone, its home); None where the phase was over before it could be asked."""
     night = bench.start(bench.copy({"load": "begun", "train": "begun"}.get(phase, phase), "try"))
-    at = {"load": begins("train"), "train": is_event("objective")}.get(phase) or begins(phase)
-    if not night.comes_to(at):
+    if not night.comes_to(BEGINS[phase]):
         raise SystemExit(f"a night ended before {phase}:\n" + (bench.folder / "nights.log").read_text()[-2000:])
     time.sleep(chance.uniform(0, seconds))
     with lock.hold(night.home.session_lock, "the benchmark"):
         began = time.monotonic()
-        if night.process.poll() is not None:
-            return None
+        over = night.process.poll() is not None or any(ends(phase)(event) for event in events_of(night.home)[night.seen:])
         try:
             night.process.wait(_PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             night.kill()
         gone = time.monotonic() - began
-    return (gone, night.home) if night.process.returncode == Exit.PREEMPTED else None
+    return (gone, night.home) if night.process.returncode == Exit.PREEMPTED and not over else None
 
 
 def resumed(bench: Bench, home: Home) -> str:
@@ -238,7 +247,7 @@ def measure(bench: Bench, phases: Sequence[str], tries: int, resumes: int, windo
             if phase == "train" and len(equal) < resumes:
                 equal.append(resumed(bench, asked[1]) == reference["adapter"])
         if not found:
-            print(f"{phase:8} every night was over before it could be asked", flush=True)
+            print(f"{phase:8} it was over each time before it could be asked", flush=True)
             continue
         found.sort()
         p50, p95 = statistics.median(found), found[min(len(found) - 1, round(0.95 * (len(found) - 1)))]
