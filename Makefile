@@ -1,6 +1,7 @@
 # make night   a whole night on the embedded default, from nothing but Python
 # make test    the tests          make long   the long ones too
 # make lint    ruff and mypy      make clean  remove what make made
+# make reference   docs/reference.md and docs/messages.md from the code
 #
 # TORCH names torch's version, TORCH_INDEX where it comes from: a CPU wheel index, a Jetson's wheels;
 # empty means pip's own configuration. TORCH_CUDA=yes fetches CUDA on a machine without a GPU.
@@ -18,7 +19,7 @@ bin := $(VENV)/bin
 pip := $(bin)/python -m pip install --disable-pip-version-check --quiet --quiet
 SOURCES := edge_sleep kernels profiles benchmarks tests .ci docker
 
-.PHONY: night test long lint clean
+.PHONY: night test long lint reference clean
 .DELETE_ON_ERROR:
 
 night: $(VENV)/.installed
@@ -36,6 +37,9 @@ lint: $(VENV)/.installed-dev
 	$(bin)/ruff check --line-length 130 --target-version py310 --select E,F,W,I,B,UP,SIM --ignore SIM905 \
 		--per-file-ignores 'tests/*:E501' $(SOURCES)
 	$(bin)/mypy
+
+reference: $(VENV)/.installed
+	@$(bin)/python .ci/reference.py
 
 # A venv that is there is used as it is: on a Jetson it may have been made with --system-site-packages.
 $(bin)/python:
