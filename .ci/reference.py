@@ -189,8 +189,8 @@ def shown(value: Any, duration: bool) -> str:
 def of_settings() -> list[str]:
     lines = ["## Configuration", "",
              "`section.key`, in `edge-sleep.yaml` of the home or by `--set section.key=value`. Later layers win: these "
-             "defaults, the board's profile, what travels with the base, `train.preset`, the home's file, the command line. Units stand in the "
-             "names. A list is typed as `[a, b]`.", ""]
+             "defaults, the board's profile, what travels with the base, `train.preset`, the home's file, the command line. "
+             "Units stand in the names. A list is typed as `[a, b]`.", ""]
     for name, section in config.Config.model_fields.items():
         table = [("key", "default", "may be", "")]
         for key, field in section.annotation.model_fields.items():      # type: ignore[union-attr]
