@@ -1,6 +1,9 @@
 # make night   a whole night on the embedded default, from nothing but Python
 # make test    the tests          make long   the long ones too
 # make lint    ruff and mypy      make clean  remove what make made
+# make reference   docs/reference.md and docs/messages.md from the code
+# make coverage    branches of the policy modules, by their own tests
+# make sbom        sbom.json: what is installed, with licences and hashes      make audit   known advisories about it
 #
 # TORCH names torch's version, TORCH_INDEX where it comes from: a CPU wheel index, a Jetson's wheels;
 # empty means pip's own configuration. TORCH_CUDA=yes fetches CUDA on a machine without a GPU.
@@ -18,7 +21,7 @@ bin := $(VENV)/bin
 pip := $(bin)/python -m pip install --disable-pip-version-check --quiet --quiet
 SOURCES := edge_sleep kernels profiles benchmarks tests .ci docker
 
-.PHONY: night test long lint clean
+.PHONY: night test long lint reference coverage sbom audit clean
 .DELETE_ON_ERROR:
 
 night: $(VENV)/.installed
@@ -36,6 +39,18 @@ lint: $(VENV)/.installed-dev
 	$(bin)/ruff check --line-length 130 --target-version py310 --select E,F,W,I,B,UP,SIM --ignore SIM905 \
 		--per-file-ignores 'tests/*:E501' $(SOURCES)
 	$(bin)/mypy
+
+reference: $(VENV)/.installed
+	@$(bin)/python .ci/reference.py
+
+coverage: $(VENV)/.installed-dev
+	@OMP_NUM_THREADS=1 $(bin)/python .ci/coverage.py
+
+sbom: $(VENV)/.installed-dev
+	@$(bin)/python .ci/sbom.py
+
+audit: $(VENV)/.installed
+	@$(bin)/python .ci/audit.py
 
 # A venv that is there is used as it is: on a Jetson it may have been made with --system-site-packages.
 $(bin)/python:
@@ -65,4 +80,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed-test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(HOME_DIR) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(HOME_DIR) sbom.json .coverage build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

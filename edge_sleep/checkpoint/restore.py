@@ -40,7 +40,7 @@ def restore(file: Path, target: Path) -> dict[str, Any]:
         target.parent.mkdir(parents=True, exist_ok=True)
         backup.sweep(target.parent, f"restore-{target.name}")
         staged = target.parent / f"{TEMPORARY}restore-{target.name}.{os.getpid()}"
-        staged.mkdir()
+        staged.mkdir(mode=0o700)                # as a new home: for its owner alone
         try:
             with _opened(file) as tar:
                 document, members = _checked(tar, file)

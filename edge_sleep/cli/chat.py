@@ -13,6 +13,7 @@ from edge_sleep.cli import context, output
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
 from edge_sleep.errors import UsageError
 from edge_sleep.system import turn
+from edge_sleep.system.printable import on_terminal
 
 if TYPE_CHECKING:
     from edge_sleep.config import Config
@@ -154,10 +155,10 @@ class Talk:
             self.transcripts.append(self.session.transcript())
 
     def _show(self, text: str) -> None:
-        print(text, end="", file=self.stream, flush=True)
+        print(on_terminal(text), end="", file=self.stream, flush=True)
 
     def _note(self, text: str) -> None:
-        self.console.print(text, style="dim")
+        self.console.print(on_terminal(text), style="dim")
 
     def _say_problems(self) -> None:
         if self.session.problems != self._problems:

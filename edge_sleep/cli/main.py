@@ -140,7 +140,7 @@ def explained(error: BaseException) -> EdgeSleepError | None:
 
 def _fail(code: int, message: str, do: str, as_json: bool) -> int:
     if message:
-        print(f"edge-sleep: {message}" + (f"\n  do: {do}" if do else ""), file=sys.stderr, flush=True)
+        output.say(f"edge-sleep: {message}" + (f"\n  do: {do}" if do else ""))
     if as_json:
         output.answer({"error": {"exit_code": int(code), "message": message, "do": do}}, "", as_json)
     return int(code)

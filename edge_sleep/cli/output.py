@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from contextlib import redirect_stdout
 from typing import Any
 
+from edge_sleep.system.printable import in_json, on_terminal
+
 
 def plain(value: Any) -> Any:
     """Strict JSON: a number that is none becomes null, an unknown object its text."""
@@ -21,13 +23,13 @@ def plain(value: Any) -> Any:
 
 
 def answer(document: Any, text: str, as_json: bool) -> None:
-    """The command's result: the document with --json, else the text."""
-    print(json.dumps(plain(document), ensure_ascii=False) if as_json else text, flush=True)
+    """The command's result: the document with --json, else the text. What others wrote steers no terminal."""
+    print(in_json(json.dumps(plain(document), ensure_ascii=False)) if as_json else on_terminal(text), flush=True)
 
 
 def say(text: str) -> None:
     """A word to the person that is not the answer."""
-    print(text, file=sys.stderr, flush=True)
+    print(on_terminal(text), file=sys.stderr, flush=True)
 
 
 def libraries_to_stderr() -> redirect_stdout:

@@ -15,7 +15,9 @@ from edge_sleep.cli.context import (
     SetOption,
 )
 
-SECTIONS = "companion, data, quality, salience, replay, lora, train, budget, gate"
+# Written out: a help page reads no configuration. A test holds it to the sections there are.
+SECTIONS = ("companion, data, quality, salience, replay, lora, train, budget, thermal, power, neighbours, gate, retention, "
+            "serve, schedule, export, sync, thor")
 
 
 def command(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from edge_sleep.cli.output import size, span
 from edge_sleep.system.clock import Clock
+from edge_sleep.system.printable import on_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -85,9 +86,9 @@ class NightProgress:
 
     def _line(self, text: str) -> None:
         if self._progress is not None:
-            self._progress.console.print(text, markup=False, highlight=False)
+            self._progress.console.print(on_terminal(text), markup=False, highlight=False)
         else:
-            print(text, file=self.stream, flush=True)
+            print(on_terminal(text), file=self.stream, flush=True)
 
 
 def _facts(event: dict) -> list[str]:

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_sleep.system.printable import on_terminal
+
 _SENTENCE = {
     "promoted": "Your companion learned tonight. The next session loads the new adapter.",
     "nothing_to_do": "There was nothing to do tonight. The companion is as it was.",
@@ -29,7 +31,7 @@ def as_text(record: dict[str, Any]) -> str:
     if record["outcome"] == "promoted":
         parent = record.get("parent") or "base"
         lines += ["", f"To go back: edge-sleep rollback {parent}"]
-    return "\n".join(lines) + "\n"
+    return on_terminal("\n".join(lines)) + "\n"
 
 
 def _wrapped(text: str) -> list[str]:

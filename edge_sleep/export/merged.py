@@ -78,5 +78,5 @@ def load(folder: Path, device: Device) -> Any:
     """The merged model, as any user of transformers loads it."""
     from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", local_files_only=True, trust_remote_code=False)
     return model.to(device.torch_name).eval()

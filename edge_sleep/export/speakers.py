@@ -75,7 +75,7 @@ def _read_back(shop: Workshop, made: Made) -> Any:
     if needs:
         changes = gguf_file.read_back(made.folder / gguf_file.ADAPTER)
         alpha = gguf_file.alpha_of(made.folder / gguf_file.ADAPTER)
-    config = AutoConfig.from_pretrained(shop.base.place.folder, local_files_only=True)
+    config = AutoConfig.from_pretrained(shop.base.place.folder, local_files_only=True, trust_remote_code=False)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -161,8 +161,9 @@ def load_tokenizer(place: BaseSource) -> PreTrainedTokenizerBase:
     """The base's tokenizer. Raises ModelError without a chat template: training needs the one serving uses."""
     from transformers import AutoTokenizer
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place.folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(place.folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
+        _refuse_its_code(place, error)
         raise ModelError(f"the tokenizer of {place.source} does not load: {error}") from error
     if not tokenizer.chat_template:
         raise ModelError(f"{place.source} has no chat template", "choose an instruct or chat model, or add "
@@ -206,6 +207,7 @@ def _load(base: Base, device: Device, between: Callable[[], object]) -> LoadedBa
             if base.int8_embedding:
                 embedding.compress(model, dtype)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        _refuse_its_code(base.place, error)
         raise ModelError(f"{base.place.source} does not load in 4-bit: {error}",
                          "`edge-sleep doctor` tries bitsandbytes on this machine") from error
     table: Any = model.get_input_embeddings()
@@ -218,6 +220,12 @@ def _load(base: Base, device: Device, between: Callable[[], object]) -> LoadedBa
         how = f"{how}; without bitsandbytes' code: {by}"
     _one_head_for_all(model)
     return LoadedBase(model, tokenizer, time.monotonic() - began, how)
+
+
+def _refuse_its_code(place: BaseSource, error: Exception) -> None:
+    if "trust_remote_code" in str(error):          # the word that transformers would have us say
+        raise ModelError(f"{place.source} brings code of its own, which is never run",
+                         "choose a base that transformers knows by itself") from error
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -273,7 +281,7 @@ def _with_transformers(base: Base, device: Device, dtype: Any) -> PreTrainedMode
                                       bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
     return AutoModelForCausalLM.from_pretrained(
         base.place.folder, quantization_config=quantisation, dtype=dtype,
-        device_map={"": device.torch_name}, local_files_only=True)
+        device_map={"": device.torch_name}, local_files_only=True, trust_remote_code=False)
 
 
 def _keep_one_form(model: Any) -> None:

@@ -86,7 +86,7 @@ def _skeleton(folder: Path, dtype: Any) -> Any:
     from bitsandbytes.nn import Linear4bit
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if getattr(config, "quantization_config", None):
         raise NotSuited("it is quantised already")
     with init_empty_weights(include_buffers=False):

@@ -58,11 +58,16 @@ class Home:
         return self.root.is_dir()
 
     def make(self) -> Home:
-        """Create the folders and sweep what a power cut left half written; what is being written now is left alone."""
+        """Create the folders and sweep what a power cut left half written; what is being written now is left alone.
+
+        A new home is closed to other users: it holds what was said. One that is there keeps the mode that its owner gave it.
+        """
         if self.root.exists() and not self.root.is_dir():
             raise StorageError(f"{self.root} is a file, not a folder", "choose another `--home`")
         with storage_errors(self.root):
-            for folder in (self.root, self.adapters, self.daily, self.nights, self.state, self.cache):
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, exist_ok=True)
+            for folder in (self.adapters, self.daily, self.nights, self.state, self.cache):
                 folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self.root, os.W_OK):
                 raise PermissionError(13, "permission denied", str(self.root))

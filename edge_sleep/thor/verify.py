@@ -149,8 +149,8 @@ def fresh(base_folder: Path, lora: Lora) -> tuple[dict[str, Any], dict[str, Form
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(base_folder), local_files_only=True),
-                                                 dtype=torch.float32)
+        described = AutoConfig.from_pretrained(str(base_folder), local_files_only=True, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(described, dtype=torch.float32)
         try:
             worn = adapter.attach_new(model, lora, 0)
         except ModelError as error:

@@ -93,6 +93,7 @@ def test_keys_and_the_state_of_a_stopped_night_come_along_with_their_modes(micro
     backup.back_up(home, tmp_path / "b.tar", "now")
     there = Home(tmp_path / "there")
     restore(tmp_path / "b.tar", there.root)
+    assert there.root.stat().st_mode & 0o777 == 0o700
     assert (there.root / "keys").stat().st_mode & 0o777 == 0o700
     assert (there.root / "keys" / "identity").stat().st_mode & 0o777 == 0o600
     assert (there.night("20990101-030000") / "state" / "plan.json").is_file()

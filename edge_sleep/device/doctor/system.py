@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from edge_sleep.device.doctor.check import GIB, Check
 from edge_sleep.system.clock import BUILT_YEAR, Clock
 
 _DISK_WARN_BYTES, _DISK_FAIL_BYTES = 2 * GIB, GIB // 8
+_OTHERS = stat.S_IRWXO
 _AHEAD = timedelta(days=1)                             # of a file whose date the clock has not reached
 
 
@@ -24,7 +26,7 @@ def check_python() -> Check:
 
 
 def check_home(root: Path, free_bytes: int | None = None) -> list[Check]:
-    """Free space and a real write where the home lies, or will lie; what is written is removed."""
+    """Free space and a real write where the home lies, or will lie; what is written is removed. Others must not read it."""
     # os.path: where a folder may not be entered, Path.exists raises.
     place = next((folder for folder in (root, *root.absolute().parents) if os.path.exists(folder)), Path("/"))
     try:
@@ -33,6 +35,9 @@ def check_home(root: Path, free_bytes: int | None = None) -> list[Check]:
             stream.flush()
             os.fsync(stream.fileno())
         wrote = Check("home", "ok", f"{root} can be written" if place == root else f"{root} can be made in {place}")
+        if place == root and (mode := root.stat().st_mode) & _OTHERS:
+            wrote = Check("home", "warn", f"{root} can be written; other users of this machine can look into it "
+                          f"(mode {stat.S_IMODE(mode):o})", f"chmod 700 {root}: it holds what was said to the companion")
     except OSError as error:
         wrote = Check("home", "fail", f"{place} cannot be written: {error.strerror}", "choose another --home")
     free = shutil.disk_usage(place).free if free_bytes is None else free_bytes

@@ -1,19 +1,13 @@
 """Elements from plain values. What is not `Raw` is text and is escaped: a transcript is hostile input."""
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from edge_sleep.system.printable import printable
+
 VOID = frozenset({"meta", "link", "br"})
-# What HTML cannot hold, lone surrogates among it, and what would turn the order of letters: a transcript's JSON can hold both.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-
-
-def printable(value: Any) -> str:
-    return _UNPRINTABLE.sub("\ufffd", str(value))
-
 
 class Raw(str):
     """Markup that is made already."""

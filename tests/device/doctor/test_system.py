@@ -23,6 +23,14 @@ def test_disk(tmp_path: Path, free: int, status: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("mode, status", [(0o700, "ok"), (0o750, "ok"), (0o755, "warn"), (0o701, "warn")])
+def test_a_home_that_others_can_read(tmp_path: Path, mode: int, status: str) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home").chmod(mode)
+    line = check_home(tmp_path / "home", 2**40)[0]
+    assert (line.status, "chmod 700" in line.do) == (status, status == "warn")
+
+
 def test_a_home_that_cannot_be_written() -> None:
     """/proc/self is read-only to root too."""
     assert check_home(Path("/proc/self/home"), 2**40)[0].status == "fail"
