@@ -349,7 +349,7 @@ class Thor(Section):
     patience: Duration = Field(20 * 3600.0, description="time after which a job is taken back and tonight is done without it")
     lease: Duration = Field(10 * 60.0, description="silence of a worker after which another may take its job")
     bases: tuple[str, ...] = Field((), description="worker: model folders or hub ids it may train on")
-    engine: Literal["local", "ray"] = Field("local", description="worker: where it trains: this machine, or a Ray cluster that is there")
+    engine: Literal["local", "ray"] = Field("local", description="worker: where it trains: here, or on a Ray cluster")
     ray_address: str = Field("auto", pattern=r"^(auto|[^\s:/]+:\d{1,5})$", description="worker: HOST:PORT of the cluster's head; "
                              "auto is the cluster that this machine is a node of")
     gpus: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(

@@ -40,6 +40,8 @@ from edge_sleep.thor.training import RECEIVED, WORK
 from edge_sleep.train import state as training_state
 
 Item = tuple[str, dict[str, Any]]
+# A webhook's URL is none of a node's business.
+_SECTIONS = {"companion", "data", "lora", "train", "budget", "thermal", "power", "thor"}
 _LOOK_SECONDS = 0.1
 _LET_GO_SECONDS = 30.0                             # for a training that was cancelled to come to its next boundary
 
@@ -54,6 +56,12 @@ class Parcel:
     config: dict[str, Any]
     base: Mapping[str, tuple[str, Sequence[Any]]] | None = None
     fetch: Callable[[Any], bytes] = lambda piece: piece
+
+
+def settings(own: Config) -> dict[str, Any]:
+    """Of a worker's configuration, what a node needs, as it travels. A job's threads are the CPUs it has of its node."""
+    train = own.train.model_copy(update={"threads": max(1, own.train.threads)})
+    return own.model_copy(update={"train": train}).model_dump(mode="json", include=_SECTIONS)
 
 
 def cache_folder(config: Config) -> Path:

@@ -8,7 +8,7 @@ is seen outside before the worker publishes it, once.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from edge_sleep.model import shape
 from edge_sleep.model.base import INT8_EMBEDDING, BaseSource, fingerprint
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import TEMPORARY, new_folder, publish_folder, sha256_file, storage_errors, write_bytes, write_json
-from edge_sleep.thor import bundle, training
+from edge_sleep.thor import bundle, node, training
 from edge_sleep.thor.bases import Bases
 from edge_sleep.thor.cluster import Cluster, Need, Node, entry, largest, why_on_none
 from edge_sleep.thor.engine import End, base_of
@@ -35,8 +35,6 @@ PIECE_BYTES = 32 << 20                             # of a base, in the object st
 _NODES_SECONDS, _FREE_SECONDS = 5.0, 0.5           # for which what is known of the cluster is good
 _FORCE_SECONDS = 45.0                              # after which a task that was cancelled is killed
 _STOP_SECONDS = 10.0                               # that tasks are heard after the worker is to end
-# Of the configuration, what a node needs; a webhook's URL is none of its business.
-_SECTIONS = {"companion", "data", "lora", "train", "budget", "thermal", "power", "thor"}
 
 
 @dataclass
@@ -79,12 +77,12 @@ class RayEngine:
         now = self.clock.monotonic()
         if self._nodes is None or now - self._nodes[0] > _NODES_SECONDS:
             self._nodes = (now, self.cluster.nodes())
-        return [node for node in self._nodes[1] if node.id not in self.unfit]
+        return [one for one in self._nodes[1] if one.id not in self.unfit]
 
     def busy(self) -> str | None:
         if self.nodes() or self.config.thor.node_bytes:
             return None
-        why = "; ".join(f"{node[:8]}: {reason}" for node, reason in self.unfit.items())
+        why = "; ".join(f"{name[:8]}: {reason}" for name, reason in self.unfit.items())
         return f"no node of the cluster can do a job: {why or 'none is alive'}"
 
     def room(self) -> bool:
@@ -147,7 +145,7 @@ class RayEngine:
         check_settings(asked)
         lesson = check_examples(held.folder / RECEIVED / bundle.EXAMPLES, asked.settings.train.epochs)
         nodes, config = self.nodes(), training.settings(asked, self.config)
-        most = max(self.config.thor.node_bytes, 0 if (node := largest(nodes)) is None else node.memory_bytes)
+        most = max(self.config.thor.node_bytes, 0 if (best := largest(nodes)) is None else best.memory_bytes)
         mean, longest = forecast.tokens(lesson)
         kind = "gpu" if self._gpus() else "cpu"
         plan = planner.plan(shape.read(place.folder), config, examples=sum(one.epoch in (None, 0) for one in lesson),
@@ -162,7 +160,7 @@ class RayEngine:
     def _gpus(self) -> float:
         if self.config.thor.gpus != "auto":
             return self.config.thor.gpus
-        return 1.0 if any(node.resources.get("GPU") for node in self.nodes()) else 0.0
+        return 1.0 if any(one.resources.get("GPU") for one in self.nodes()) else 0.0
 
     def _need(self, plan: planner.Plan) -> Need:
         return Need(float(max(1, self.config.train.threads)), self._gpus(), plan.peak_bytes)
@@ -177,13 +175,8 @@ class RayEngine:
         work.stream = self._task.options(
             num_returns="streaming", num_cpus=need.cpus, num_gpus=need.gpus, memory=need.memory_bytes, max_retries=0,
             name=f"edge_sleep job {held.offer.job[:12]} base {sha256[:8]}", **options,
-        ).remote(work.files, self.ray.put(_reached(held.state)), self._config_of_a_node(), base)
+        ).remote(work.files, self.ray.put(_reached(held.state)), node.settings(self.config), base)
         work.node, work.cancelled, work.forced = None, None, False
-
-    def _config_of_a_node(self) -> dict[str, Any]:
-        threads = max(1, self.config.train.threads)
-        own = self.config.model_copy(update={"train": self.config.train.model_copy(update={"threads": threads})})
-        return own.model_dump(mode="json", include=_SECTIONS)
 
     def _in_store(self, work: _Work) -> dict[str, tuple[str, list[Any]]]:
         """The base's files in pieces; put there when the first node lacks it."""
@@ -192,8 +185,8 @@ class RayEngine:
             if (found := fingerprint(work.place)[0]) != sha256:
                 raise RemoteRefused(f"the base {work.place.source} changed on the worker's disk: {found[:12]}, not {sha256[:12]}")
             self._bases_in_store[sha256] = {
-                str(file.relative_to(work.place.folder)): (sha256_file(file), [self.ray.put(piece) for piece in _pieces(file)])
-                for file in _files_of_a_base(work.place)}
+                str(file.relative_to(work.place.folder)): (sha256_file(file), [self.ray.put(piece) for piece in pieces(file)])
+                for file in files_of_a_base(work.place)}
         return self._bases_in_store[sha256]
 
     def _cancel(self, work: _Work) -> None:
@@ -237,9 +230,9 @@ class RayEngine:
             work.with_base = True
             return self._once_more(work)
         elif kind == "unfit":
-            node = said.get("node") or work.node or ""
-            self.unfit[node] = said["reason"]
-            self.tell(f"node {node[:8]} is left out: {said['reason']}")
+            name = said.get("node") or work.node or ""
+            self.unfit[name] = said["reason"]
+            self.tell(f"node {name[:8]} is left out: {said['reason']}")
             return self._once_more(work)
         elif kind == "failed":
             return self._failed(work, said)
@@ -254,7 +247,7 @@ class RayEngine:
         if not isinstance(error, DoesNotFit) or work.node is None:
             return error
         work.refused[work.node] = error.message    # what is free on a node is less than Ray counts: another may have it
-        left = [node for node in self.nodes() if node.id not in work.refused]
+        left = [one for one in self.nodes() if one.id not in work.refused]
         return error if why_on_none(work.need, left) else self._once_more(work)
 
     def _once_more(self, work: _Work) -> End | None:
@@ -285,14 +278,14 @@ class RayEngine:
         return self._once_more(work)
 
 
-def _files_of_a_base(place: BaseSource) -> list[Path]:
+def files_of_a_base(place: BaseSource) -> list[Path]:
     return [file for pattern in ("*.json", "*.safetensors", "*.jinja", "*.txt", "edge_sleep/*")
             for file in sorted(place.folder.glob(pattern)) if file.is_file() and not file.name.startswith(TEMPORARY)]
 
 
-def _pieces(file: Path) -> Any:
+def pieces(file: Path, size_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
     with open(file, "rb") as stream:
-        while piece := stream.read(PIECE_BYTES):
+        while piece := stream.read(size_bytes):
             yield piece
 
 

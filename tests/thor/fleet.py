@@ -5,13 +5,14 @@ The jobs are what `stages/ship.py` packs, made from one lesson: what a fleet doe
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from edge_sleep.config import Config, load
 from edge_sleep.data.experience import Example
@@ -27,6 +28,7 @@ from edge_sleep.thor.mailbox import RESULT_LIMIT_BYTES, Mailbox
 from edge_sleep.thor.worker import Worker
 from edge_sleep.train import state as training_state
 from tests import micro
+from tests.thor import machines
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,19 +122,42 @@ class Fleet:
         return came.candidate
 
 
-@contextmanager
-def cluster(*caches: Path, cpus: int = 1, memory: int = 4 << 30) -> Iterator[Any]:
-    """A Ray cluster with a node for each cache folder, as `ray start` makes it; its processes are ended whatever happens."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["PYTHONPATH"] = str(ROOT)
-    from ray.cluster_utils import Cluster
+# Ray gives its own processes half a minute to start; beside other tests, on two cores, that is not enough.
+PATIENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_agent_register_timeout_ms": "600000", "RAY_worker_register_timeout_seconds": "600",
+           "RAY_gcs_server_port_wait_time_s": "600", "RAY_health_check_timeout_ms": "60000", "PYTHONPATH": str(ROOT)}
 
-    made = Cluster()
+
+def add_node(made: Any, cache: Path, cpus: int = 1, memory: int = 4 << 30) -> Any:
+    return made.add_node(num_cpus=cpus, memory=memory, object_store_memory=100 << 20, include_dashboard=False, no_monitor=True,
+                         include_log_monitor=False, env_vars={"XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"})
+
+
+@contextmanager
+def cluster(*caches: Path) -> Iterator[Any]:
+    """A Ray cluster with a node of one CPU for each cache folder; its processes are ended whatever happens."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in PATIENT.items():
+            patch.setenv(name, value)
+        from ray._private import services
+        from ray.cluster_utils import Cluster
+
+        look = services.get_node
+
+        def patient(*given: Any, **named: Any) -> Any:
+            return machines.until(lambda: _unless_runtime_error(look, *given, **named), what="a raylet that registers")
+
+        patch.setattr(services, "get_node", patient)
+        made = Cluster()
+        try:
+            for cache in caches:
+                add_node(made, cache)
+            yield made
+        finally:
+            made.shutdown()
+
+
+def _unless_runtime_error(call: Any, *given: Any, **named: Any) -> Any:
     try:
-        for cache in caches:
-            made.add_node(num_cpus=cpus, memory=memory, object_store_memory=100 << 20, include_dashboard=False, no_monitor=True,
-                          include_log_monitor=False,
-                          env_vars={"XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"})
-        yield made
-    finally:
-        made.shutdown()
+        return call(*given, **named)
+    except RuntimeError:
+        return None
