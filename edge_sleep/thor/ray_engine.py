@@ -20,7 +20,7 @@ from edge_sleep.model import shape
 from edge_sleep.model.base import INT8_EMBEDDING, BaseSource, fingerprint
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import TEMPORARY, new_folder, publish_folder, sha256_file, storage_errors, write_bytes, write_json
-from edge_sleep.thor import bundle, node, training
+from edge_sleep.thor import bundle, ledger, node, training
 from edge_sleep.thor.bases import Bases
 from edge_sleep.thor.cluster import Cluster, Need, Node, entry, largest, why_on_none
 from edge_sleep.thor.engine import End, base_of
@@ -219,6 +219,7 @@ class RayEngine:
         if kind == "started":
             work.node = said["node"]
             held.record |= {"node": said["host"]}
+            ledger.write(held.home, held.record)
             held.events("node", **said)
         elif kind == "event":
             if said["event"] != "plan":            # the worker's own says what was asked of the cluster
