@@ -349,6 +349,17 @@ class Thor(Section):
     patience: Duration = Field(20 * 3600.0, description="time after which a job is taken back and tonight is done without it")
     lease: Duration = Field(10 * 60.0, description="silence of a worker after which another may take its job")
     bases: tuple[str, ...] = Field((), description="worker: model folders or hub ids it may train on")
+    engine: Literal["local", "ray"] = Field("local", description="worker: where it trains: here, or on a Ray cluster")
+    ray_address: str = Field("auto", pattern=r"^(auto|[^\s:/]+:\d{1,5})$", description="worker: HOST:PORT of the cluster's head; "
+                             "auto is the cluster that this machine is a node of")
+    gpus: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "auto", description="worker on Ray: GPUs of one job; auto is one where the cluster has any, a share puts several on one")
+    node_bytes: int = Field(0, ge=0, description="worker on Ray: memory of the largest node that the cluster may grow to; "
+                            "0 counts those that are there")
+    node_cache: str = Field("", description="worker on Ray: folder on each node where bases are placed once; empty is the user's "
+                            "cache folder")
+    metrics: str = Field("", pattern=r"^$|^([^\s:/]+:)?\d{1,5}$", description="worker: PORT on the loopback, or HOST:PORT, where "
+                         "Prometheus reads its numbers; empty is none")
 
 
 class Config(BaseModel):
