@@ -25,8 +25,10 @@ from edge_sleep.benchmarks.cluster import figures, sizes
 from edge_sleep.benchmarks.cluster.demand import Fleet, Jobs, draw
 from edge_sleep.benchmarks.cluster.loop import MEGABIT, Cluster, Course, simulate
 
+from edge_sleep.thor.queue import WINDOW_SECONDS
+
 SWEEP = (0.5, 0.7, 0.85, 1.0, 1.2, 1.6)              # of the nodes that are enough
-SWEEP_DAYS = 2
+SWEEP_DAYS, SWEEP_JOBS = 2, 50_000                   # a sweep's course is so long, or a day where that is more jobs
 SHOWN = ("nodes", "missed_share", "wait_p50_seconds", "wait_p95_seconds", "utilisation", "utilisation_busiest_hour")
 _WATTS = 120.0                                       # AGX Thor's default power mode in its profile: a cap, not a measurement
 
@@ -52,7 +54,7 @@ def main() -> int:
     parser.add_argument("--breaks-days", type=float, default=30.0, help="mean days between two failures of a node")
     parser.add_argument("--fails", type=float, default=0.005, help="share of attempts that break at their end")
     parser.add_argument("--missed", type=float, default=0.001, help="share of nights that may be missed")
-    parser.add_argument("--begin-hopeless", action="store_true", help="begin also what cannot be done before its morning")
+    parser.add_argument("--by-latest-start", action="store_true", help="order by when a job must be begun, not by its morning")
     parser.add_argument("--watts", type=float, default=_WATTS, help="of a GPU's machine at work")
     parser.add_argument("--idle-watts", type=float, default=0.0)
     parser.add_argument("--gpu-hour", type=float, help="price of a rented GPU hour")
@@ -111,7 +113,7 @@ class Case:
         asked = self.asked
         cluster = Cluster(nodes, asked.gpus, asked.edge_mbit * MEGABIT, asked.wide_mbit * MEGABIT, asked.head_mbit * MEGABIT,
                           self.load.base_bytes, asked.breaks_days * 86400, fails=asked.fails,
-                          skips_hopeless=not asked.begin_hopeless)
+                          by_latest_start=asked.by_latest_start, window=WINDOW_SECONDS)
         course = simulate(jobs, cluster, seed=asked.seed)
         return figures.summary(course, jobs, cluster, companions, days), course
 
@@ -140,7 +142,8 @@ def capacity(asked: argparse.Namespace) -> dict:
 
 def plan(asked: argparse.Namespace) -> dict:
     """Everything `simulate` says, printed on the way."""
-    of, companions, days = case(asked), asked.companions, min(SWEEP_DAYS, asked.days)
+    of, companions = case(asked), asked.companions
+    days = min(SWEEP_DAYS if SWEEP_DAYS * companions * asked.ships <= SWEEP_JOBS else 1, asked.days)
     few = of.jobs(companions, days)
     # Links alone: what no number of nodes can mend.
     unlimited = of.run(few, companions, max(64, 2 * companions), days)[0]["missed_share"]
@@ -170,7 +173,7 @@ def plan(asked: argparse.Namespace) -> dict:
 def say(found: dict, costs: dict) -> None:
     moved = found["bytes"]
     print(f"{found['nodes']} nodes, {found['days']} days: {found['jobs']} jobs, {found['done']} in time; missed "
-          f"{found['missed_share']:.3%} (late {found['late']}, waited {found['waited']}, woken {found['woken']}, "
+          f"{found['missed_share']:.3%} (late {found['late']}, taken back waiting {found['waited']}, working {found['broken_off']}, "
           f"given up {found['given_up']})")
     print(f"  GPU hours {found['gpu_hours']:.0f}: worked {found['gpu_hours_worked']:.0f}, lost {found['gpu_hours_lost']:.1f}, "
           f"fetching {found['gpu_hours_fetching']:.1f}; used {found['utilisation']:.1%}, {found['node_failures']} node failures")

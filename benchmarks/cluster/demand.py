@@ -1,6 +1,6 @@
 """What a fleet asks of a cluster: which companion ships a night when, and until when its adapter must be back.
 
-Everything is drawn at once, from one seed; times are seconds since the first day's midnight in UTC.
+Everything is drawn at once, from one seed; times are seconds since the first midnight in the easternmost zone.
 """
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Fleet:
     jitter: float = 0.25                            # from one night to another, of both
     judging: float = 0.5                            # hours before the morning that the edge needs to judge what comes back
     size_spread: float = 0.35                       # of the logarithm of a night's work and words
+    patience: float = 20.0                          # hours after which a job is taken back (thor.patience)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Jobs:
 
     companion: numpy.ndarray                        # number
     shipped: numpy.ndarray                          # when the edge begins to send, seconds
-    due: numpy.ndarray                              # when the result must have arrived there, seconds
+    due: numpy.ndarray                              # when the result must have arrived there for this night, seconds
+    until: numpy.ndarray                            # when the job is taken back, seconds
     seconds: numpy.ndarray                          # of work on one GPU
     bundle: numpy.ndarray                           # bytes
     result: numpy.ndarray                           # bytes
@@ -66,5 +68,6 @@ def draw(fleet: Fleet, *, seconds: float, words_bytes: float, adapter_bytes: flo
     companion = numpy.broadcast_to(numpy.arange(count), each)[ships][order]
     factor = sized[ships][order]
     adapter = numpy.full(len(order), float(round(adapter_bytes)))
-    return Jobs(companion, shipped[ships][order], due[ships][order], factor * seconds,
+    sent = shipped[ships][order]
+    return Jobs(companion, sent, due[ships][order], sent + fleet.patience * HOUR, factor * seconds,
                 numpy.rint(factor * words_bytes) + adapter, adapter, base[companion])

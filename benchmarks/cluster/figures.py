@@ -8,11 +8,11 @@ import numpy
 from edge_sleep.benchmarks.cluster.demand import DAY, HOUR, Jobs
 from edge_sleep.benchmarks.cluster.loop import Cluster, Course, End
 
-MISSED = (End.LATE, End.WAITED, End.WOKEN, End.GIVEN_UP)
+MISSED = (End.LATE, End.WAITED, End.BROKEN_OFF, End.GIVEN_UP)
 
 
 def waits(course: Course, jobs: Jobs) -> numpy.ndarray:
-    """Seconds in the queue before a job was first begun; one that never was waited until its morning. Less than 0 is nobody."""
+    """Seconds in the queue before a job was first begun; one that never was waited until it was taken back."""
     until = numpy.where(numpy.isnan(course.begun), numpy.maximum(course.ended, course.arrived), course.begun)
     return until - course.arrived
 

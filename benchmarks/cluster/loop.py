@@ -31,16 +31,17 @@ class Cluster:
     repair: float = 1800.0
     fails: float = 0.0                              # share of attempts that end broken, at their end
     tries: int = 4                                  # attempts at one job, as thor/worker.py's
-    skips_hopeless: bool = False                    # does not begin what cannot be back before its morning
+    window: float = 12 * 3600.0                     # thor/queue.py's: what was begun for a companion before that counts no more
+    by_latest_start: bool = False                   # orders by when a job must be begun, and not by its morning
 
 
 class End(IntEnum):
     """How a job ended; each does once."""
 
-    DONE = 0                                        # the result was there in time
-    LATE = 1                                        # it came behind the morning
-    WAITED = 2                                      # taken back at its morning, not begun
-    WOKEN = 3                                       # taken back at its morning, while it was worked on
+    DONE = 0                                        # the result was there before the morning
+    LATE = 1                                        # it came behind it, and serves the next night
+    WAITED = 2                                      # taken back while it waited
+    BROKEN_OFF = 3                                  # taken back while it was worked on
     GIVEN_UP = 4                                    # broke as often as it may
 
 
@@ -88,17 +89,18 @@ def simulate(jobs: Jobs, cluster: Cluster, order: Order = fair_then_morning, see
     busy: list[tuple[float, float]] = []
     moved = {"edges_to_cluster": float(jobs.bundle.sum()), "head_to_nodes": 0.0, "bases": 0.0, "nodes_to_head": 0.0,
              "cluster_to_edges": 0.0}
-    queue = Queue(order)
+    queue = Queue(order, cluster.window)
     # Plain lists: reading single numbers out of arrays takes three times as long.
-    companion, due, seconds, base = (part.tolist() for part in (jobs.companion, jobs.due, jobs.seconds, jobs.base))
+    companion, due, until = jobs.companion.tolist(), jobs.due.tolist(), jobs.until.tolist()
+    seconds, base = jobs.seconds.tolist(), jobs.base.tolist()
     bundle, result = jobs.bundle.tolist(), jobs.result.tolist()
     # With the links to itself: what a job needs at least from its beginning on until its result is at home.
     needs = (jobs.seconds + jobs.bundle / cluster.head_rate
-             + jobs.result * (1 / cluster.head_rate + 1 / cluster.wide_rate + 1 / cluster.edge_rate)).tolist()
+             + jobs.result * (1 / cluster.head_rate + 1 / cluster.wide_rate + 1 / cluster.edge_rate))
+    wanted = (jobs.due - needs if cluster.by_latest_start else jobs.due).tolist()
     coming = [(at, number) for number, at in enumerate(arrived.tolist())]
     coming.sort(reverse=True)
     has: list[dict[int, float]] = [{} for _ in range(cluster.nodes)]         # node -> base -> when it is there
-    whole = [True] * cluster.nodes
     on: list[tuple[int, int, float, float] | None] = [None] * slots           # job, serial, work begins, work ends
     idle = _Idle(slots, cluster.gpus)
     out = back = wide = 0.0                                                  # when each link is free again
@@ -114,24 +116,15 @@ def simulate(jobs: Jobs, cluster: Cluster, order: Order = fair_then_morning, see
         end[job], ended[job] = how, at
         left -= 1
 
-    def vacate(slot: int, at: float) -> int:
-        job, _, start, _ = on[slot]  # type: ignore[misc]
-        on[slot] = None
-        busy.append((start, at))
-        queue.done(companion[job])
-        return job
-
     def begin(at: float) -> None:
         """Give free GPUs what waits."""
         nonlocal out, serial, placed
         while idle.any():
-            taken = queue.pop()
-            if taken is None:
+            job = queue.pop(at)
+            if job is None:
                 return
-            job, until = taken
-            if at >= until or (cluster.skips_hopeless and at + needs[job] > until):
-                queue.done(companion[job])
-                over(job, End.WAITED, max(arrived[job], min(at, until)))
+            if at >= until[job]:
+                over(job, End.WAITED, until[job])
                 continue
             slot = idle.take(base[job])
             node = slot // cluster.gpus
@@ -151,16 +144,13 @@ def simulate(jobs: Jobs, cluster: Cluster, order: Order = fair_then_morning, see
             attempts[job] += 1
             serial += 1
             on[slot] = (job, serial, at, works)
-            heapq.heappush(heap, (min(stops, max(until, at)), FINISHES, slot, serial, job))
+            heapq.heappush(heap, (min(stops, until[job]), FINISHES, slot, serial, job))
 
     while left:
         if coming and (not heap or coming[-1][0] <= heap[0][0]):
             at, job = coming.pop()
-            if at >= due[job]:
-                over(job, End.WAITED, at)
-            else:
-                queue.push(job, companion[job], due[job], at)
-                begin(at)
+            queue.push(job, companion[job], wanted[job], at)
+            begin(at)
             continue
         if not heap:                                # every node is broken for good, or nothing can be begun
             break
@@ -169,18 +159,19 @@ def simulate(jobs: Jobs, cluster: Cluster, order: Order = fair_then_morning, see
             task = on[which]
             if task is None or task[1] != number:
                 continue                            # its node broke meanwhile
-            works = task[3]
-            vacate(which, at)
-            fetching[job] += min(works, at) - task[2]
+            _, _, start, works = task
+            on[which] = None
+            busy.append((start, at))
+            fetching[job] += min(works, at) - start
             if at < works + seconds[job] - 1e-6:
                 lost[job] += max(0.0, at - works)
-                over(job, End.WOKEN, at)
+                over(job, End.BROKEN_OFF, at)
             elif cluster.fails and chance.random() < cluster.fails:
                 lost[job] += seconds[job]
                 if attempts[job] >= cluster.tries:
                     over(job, End.GIVEN_UP, at)
                 else:
-                    queue.push(job, companion[job], due[job], at)
+                    queue.push(job, companion[job], wanted[job], at)
             else:
                 back = max(back, at) + result[job] / cluster.head_rate
                 wide = max(wide, back) + result[job] / cluster.wide_rate
@@ -192,7 +183,6 @@ def simulate(jobs: Jobs, cluster: Cluster, order: Order = fair_then_morning, see
             idle.give(which, has[which // cluster.gpus])
         elif kind == BROKEN:
             failures += 1
-            whole[which] = False
             has[which].clear()
             for slot in range(which * cluster.gpus, (which + 1) * cluster.gpus):
                 idle.withdraw(slot)
@@ -200,16 +190,16 @@ def simulate(jobs: Jobs, cluster: Cluster, order: Order = fair_then_morning, see
                 if task is None:
                     continue
                 job, _, start, works = task
-                vacate(slot, at)
+                on[slot] = None
+                busy.append((start, at))
                 fetching[job] += min(works, at) - start
                 lost[job] += max(0.0, at - works)
                 if attempts[job] >= cluster.tries:
                     over(job, End.GIVEN_UP, at)
                 else:
-                    queue.push(job, companion[job], due[job], at)
+                    queue.push(job, companion[job], wanted[job], at)
             heapq.heappush(heap, (at + cluster.repair, REPAIRED, which, 0, 0))
         else:
-            whole[which] = True
             for slot in range(which * cluster.gpus, (which + 1) * cluster.gpus):
                 idle.give(slot, has[which])
             heapq.heappush(heap, (at + float(chance.exponential(cluster.breaks_after)), BROKEN, which, 0, 0))

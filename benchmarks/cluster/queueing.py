@@ -1,69 +1,93 @@
-"""Which waiting job is begun next: the engine's order, kept in a heap so that a hundred thousand companions can be simulated."""
+"""Whose job is begun next: the order of thor/queue.py, kept in heaps so that a hundred thousand companions can be simulated.
+
+`thor.queue.order` sorts all that wait, which a worker does every few seconds and a simulation at every job. A test holds both to
+the same sequence.
+"""
 from __future__ import annotations
 
 import heapq
-from collections import deque
+import math
 from collections.abc import Callable
 from typing import Any
 
-# (the companion's jobs that are worked on now, when its morning comes, when the job arrived): the least is begun first.
+from edge_sleep.benchmarks.cluster.demand import DAY
+
+# (round of its companion, seconds until its morning, when the job arrived) -> what is compared; the least is begun first.
 Order = Callable[[int, float, float], Any]
 
 
-def fair_then_morning(working: int, due: float, arrived: float) -> Any:
-    """A companion's first job before anybody's second; among those, the earliest morning."""
-    return working, due, arrived
+def fair_then_morning(round_: int, until_morning: float, arrived: float) -> Any:
+    return round_, until_morning
 
 
-def by_arrival(working: int, due: float, arrived: float) -> Any:
+def by_arrival(round_: int, until_morning: float, arrived: float) -> Any:
     return arrived
 
 
 class Queue:
-    """Waiting jobs in an order. Of each companion the job with the earliest key stands for it."""
+    """Waiting jobs, by number. Of each companion's jobs the first stands for it.
 
-    def __init__(self, order: Order):
-        self.order = order
-        self._waiting: dict[int, deque[tuple[int, float, float]]] = {}       # companion -> (job, due, arrived)
-        self._working: dict[int, int] = {}
-        self._heap: list[tuple[Any, int, int, int]] = []                      # key, number of the entry, companion, job
-        self._entry: dict[int, int] = {}                                      # companion -> its entry that counts
-        self._count = 0
+    window_seconds: after so long a job that was begun counts no more in its companion's rounds.
+    """
+
+    def __init__(self, order: Order, window_seconds: float):
+        self.order, self.window = order, window_seconds
+        self._lines: dict[int, list[tuple[bool, float, int, float]]] = {}    # companion -> heap of (not again, due, job, arrived)
+        self._begun: dict[int, dict[int, float]] = {}                        # companion -> job -> when it was begun last
+        self._fades: list[tuple[float, int, int]] = []                       # heap: when a begun job counts no more
+        self._heap: list[tuple[Any, int, int, int, float]] = []              # heap: key, job, number of the entry, companion, due
+        self._counts: dict[int, int] = {}                                    # companion -> the entry that counts
+        self._number = 0
 
     def push(self, job: int, companion: int, due: float, arrived: float) -> None:
-        waiting = self._waiting.setdefault(companion, deque())
-        waiting.append((job, due, arrived))
-        if len(waiting) == 1:
-            self._stand(companion)
+        """due: its morning; once that has passed, the next day's counts."""
+        self._fade(arrived)
+        again = job in self._begun.get(companion, ())
+        heapq.heappush(self._lines.setdefault(companion, []), (not again, due, job, arrived))
+        self._stand(companion, arrived)
 
-    def pop(self) -> tuple[int, float] | None:
-        """(job, when it is due), which is worked on from now on; None where nothing waits."""
+    def pop(self, now: float) -> int | None:
+        """The next job, which is begun; None where nothing waits."""
+        self._fade(now)
         while self._heap:
-            _, entry, companion, _ = heapq.heappop(self._heap)
-            if self._entry.get(companion) != entry:
+            _, job, number, companion, due = heapq.heappop(self._heap)
+            if self._counts.get(companion) != number:
                 continue
-            job, due, _ = self._waiting[companion].popleft()
-            self._working[companion] = self._working.get(companion, 0) + 1
-            self._stand(companion)
-            return job, due
+            if due < now:                           # its morning has passed since it was put here
+                self._stand(companion, now)
+                continue
+            heapq.heappop(self._lines[companion])
+            self._begun.setdefault(companion, {})[job] = now
+            heapq.heappush(self._fades, (now + self.window, companion, job))
+            self._stand(companion, now)
+            return job
         return None
 
-    def done(self, companion: int) -> None:
-        """One of its jobs is worked on no more."""
-        left = self._working[companion] - 1
-        if left:
-            self._working[companion] = left
-        else:
-            del self._working[companion]
-        self._stand(companion)
+    def _fade(self, now: float) -> None:
+        while self._fades and self._fades[0][0] < now:
+            _, companion, job = heapq.heappop(self._fades)
+            begun = self._begun.get(companion, {})
+            if job in begun and begun[job] + self.window < now:
+                del begun[job]
+                if not begun:
+                    del self._begun[companion]
+                if companion in self._lines:
+                    self._stand(companion, now)
 
-    def _stand(self, companion: int) -> None:
-        waiting = self._waiting.get(companion)
-        if not waiting:
-            self._waiting.pop(companion, None)
-            self._entry.pop(companion, None)
+    def _stand(self, companion: int, now: float) -> None:
+        line = self._lines.get(companion)
+        if not line:
+            self._lines.pop(companion, None)
+            self._counts.pop(companion, None)
             return
-        job, due, arrived = waiting[0]
-        self._count += 1
-        self._entry[companion] = self._count
-        heapq.heappush(self._heap, (self.order(self._working.get(companion, 0), due, arrived), self._count, companion, job))
+        # A morning that has passed moves its job behind the companion's others, too.
+        while line[0][1] < now:
+            new, due, job, arrived = heapq.heappop(line)
+            heapq.heappush(line, (new, due + DAY * math.ceil((now - due) / DAY), job, arrived))
+        _, due, job, arrived = line[0]
+        begun = self._begun.get(companion, {})
+        waiting = {entry[2] for entry in line} if begun else set()
+        self._number += 1
+        self._counts[companion] = self._number
+        key = self.order(sum(one not in waiting for one in begun), due, arrived)
+        heapq.heappush(self._heap, (key, job, self._number, companion, due))

@@ -2,24 +2,28 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
 
 import numpy
 import pytest
 from edge_sleep.benchmarks.cluster import figures
 from edge_sleep.benchmarks.cluster.demand import DAY, Fleet, Jobs, draw
 from edge_sleep.benchmarks.cluster.loop import Cluster, End, simulate
-from edge_sleep.benchmarks.cluster.queueing import by_arrival, fair_then_morning
+from edge_sleep.benchmarks.cluster.queueing import Queue, by_arrival, fair_then_morning
 from hypothesis import given, settings
 from hypothesis import strategies as some
+
+from edge_sleep.thor.queue import Begun, Waiting, order
 
 FREE = {"edge_rate": math.inf, "wide_rate": math.inf, "head_rate": math.inf}
 LOAD = {"seconds": 150.0, "words_bytes": 2.5e5, "adapter_bytes": 3.5e7}
 
 
-def jobs_of(shipped, seconds, due=None, companion=None, size=0.0, base=None) -> Jobs:
+def jobs_of(shipped, seconds, due=None, companion=None, size=0.0, base=None, until=None) -> Jobs:
     count = len(shipped)
+    never = numpy.full(count, math.inf)
     return Jobs(numpy.arange(count) if companion is None else numpy.asarray(companion), numpy.asarray(shipped, dtype=float),
-                numpy.full(count, math.inf) if due is None else numpy.asarray(due, dtype=float),
+                never if due is None else numpy.asarray(due, dtype=float), never if until is None else numpy.asarray(until, dtype=float),
                 numpy.broadcast_to(numpy.asarray(seconds, dtype=float), count), numpy.full(count, size), numpy.full(count, size),
                 numpy.zeros(count, dtype=int) if base is None else numpy.asarray(base))
 
@@ -66,9 +70,9 @@ def test_a_shared_link_is_first_come_first_served():
 @settings(deadline=None, max_examples=40)
 @given(some.integers(1, 60), some.integers(1, 3), some.integers(1, 2), some.floats(0, 0.5), some.sampled_from([math.inf, 3000.0, 400.0]),
        some.booleans(), some.integers(0, 99))
-def test_every_job_ends_once_and_nothing_is_lost(companions, nodes, gpus, fails, breaks_after, skips, seed):
+def test_every_job_ends_once_and_nothing_is_lost(companions, nodes, gpus, fails, breaks_after, latest, seed):
     jobs = draw(Fleet(companions, days=2, ships=0.8), bases=2, seed=seed, seconds=600.0, words_bytes=2e5, adapter_bytes=3e6)
-    cluster = Cluster(nodes, gpus, base_bytes=1e9, fails=fails, breaks_after=breaks_after, skips_hopeless=skips)
+    cluster = Cluster(nodes, gpus, base_bytes=1e9, fails=fails, breaks_after=breaks_after, by_latest_start=latest)
     course = simulate(jobs, cluster, seed=seed)
     assert (course.end >= 0).all() and not numpy.isnan(course.ended).any()
     taken = (course.busy[:, 1] - course.busy[:, 0])
@@ -83,6 +87,7 @@ def test_every_job_ends_once_and_nothing_is_lost(companions, nodes, gpus, fails,
     if course.failures == 0:
         assert course.bases_placed <= 2 * nodes, "a base is placed once per node"
     assert (course.ended[course.end == End.DONE] <= jobs.due[course.end == End.DONE]).all()
+    assert (course.ended[~came_back & (course.end != End.GIVEN_UP)] == jobs.until[~came_back & (course.end != End.GIVEN_UP)]).all()
     assert (course.attempts <= cluster.tries).all()
     assert not numpy.isnan(course.begun[course.attempts > 0]).any()
     assert figures.hourly(course, nodes * gpus).max(initial=0.0) <= 1 + 1e-9
@@ -116,6 +121,7 @@ def test_thirty_jobs_of_one_do_not_starve_the_one_of_another():
     fair = simulate(jobs_of(shipped, 60.0, companion=companion, due=[7200.0] * 31), Cluster(2, **FREE), fair_then_morning)
     greedy = simulate(jobs_of(shipped, 60.0, companion=companion, due=[7200.0] * 31), Cluster(2, **FREE), by_arrival)
     assert fair.begun[30] == 60.0 and greedy.begun[30] == 900.0
+    assert fair.worked.sum() == greedy.worked.sum()
 
 
 def test_the_earliest_morning_is_first():
@@ -123,14 +129,52 @@ def test_the_earliest_morning_is_first():
     assert course.begun.tolist() == [0.0, 120.0, 60.0]
 
 
+@settings(deadline=None, max_examples=60)
+@given(some.lists(some.tuples(some.integers(0, 3), some.integers(0, 40), some.integers(-30, 60)), min_size=1, max_size=14),
+       some.lists(some.booleans(), max_size=40), some.integers(1, 30), some.randoms())
+def test_the_heap_is_the_engine_s_order(jobs, begins, hours, chance):
+    """Whatever is pushed, begun, given back and waited for: the next is who `thor.queue.order` says."""
+    zero = datetime.fromisoformat("2026-01-17T00:00:00+00:00")
+    queue, waiting, begun, away = Queue(fair_then_morning, hours * 3600.0), {}, {}, []
+    coming, now = sorted(enumerate(jobs), key=lambda one: one[1][1]), 0.0
+
+    def push(number):
+        home, _, morning = jobs[number]
+        waiting[number] = Waiting(f"{number:03}", str(home), zero + timedelta(hours=morning, seconds=number))
+        queue.push(number, home, morning * 3600.0 + number, now)
+
+    for begin in begins:
+        now += 3600.0 * chance.random() * 4
+        while coming and coming[0][1][1] * 3600.0 <= now:
+            push(coming.pop(0)[0])
+        if away and chance.random() < 0.3:
+            push(away.pop(chance.randrange(len(away))))
+        if begin:
+            turns = order(list(waiting.values()), [Begun(f"{one:03}", str(jobs[one][0]), now - at) for one, at in begun.items()],
+                          zero + timedelta(seconds=now), hours * 3600.0)
+            got = queue.pop(now)
+            assert got == (int(turns[0].job) if turns else None)
+            if got is not None:
+                begun[got] = now
+                away.append(got)
+                del waiting[got]
+
+
 # --- ends by name ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("due, skips, end, lost", [
-    (100.0, False, End.DONE, 0.0), (59.0, False, End.WOKEN, 59.0), (59.0, True, End.WAITED, 0.0), (-1.0, False, End.WAITED, 0.0)])
-def test_a_morning_ends_what_is_not_back(due, skips, end, lost):
-    course = simulate(jobs_of([0.0], 60.0, due=[due]), Cluster(1, **FREE, skips_hopeless=skips))
+@pytest.mark.parametrize("due, until, end, lost", [
+    (100.0, 200.0, End.DONE, 0.0), (59.0, 200.0, End.LATE, 0.0), (30.0, 59.0, End.BROKEN_OFF, 59.0), (30.0, 0.0, End.WAITED, 0.0)])
+def test_patience_ends_what_is_not_back(due, until, end, lost):
+    course = simulate(jobs_of([0.0], 60.0, due=[due], until=[until]), Cluster(1, **FREE))
     assert (course.end[0], course.lost[0]) == (end, lost)
+
+
+def test_a_job_that_cannot_be_back_in_time_gives_way_where_it_is_ordered_by_its_latest_start():
+    jobs = jobs_of([0.0, 1.0, 2.0], 60.0, due=[500.0, 100.0, 180.0])
+    by_morning, by_start = (simulate(jobs, Cluster(1, **FREE, by_latest_start=latest)) for latest in (False, True))
+    assert [End(one).name for one in by_morning.end] == ["DONE", "LATE", "DONE"]
+    assert by_start.begun.tolist() == [0.0, 120.0, 60.0], "what is late anyway goes behind"
 
 
 def test_a_result_that_comes_behind_the_morning_is_late():
