@@ -351,6 +351,17 @@ class Thor(Section):
     bases: tuple[str, ...] = Field((), description="worker: model folders or hub ids it may train on")
     processes: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
         "auto", description="worker: processes that share one job, on a GPU each; auto is as many of the machine's GPUs as pay")
+    engine: Literal["local", "ray"] = Field("local", description="worker: where it trains: here, or on a Ray cluster")
+    ray_address: str = Field("auto", pattern=r"^(auto|[^\s:/]+:\d{1,5})$", description="worker: HOST:PORT of the cluster's head; "
+                             "auto is the cluster that this machine is a node of")
+    gpus: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "auto", description="worker on Ray: GPUs of one job; auto is one where the cluster has any, a share puts several on one")
+    node_bytes: int = Field(0, ge=0, description="worker on Ray: memory of the largest node that the cluster may grow to; "
+                            "0 counts those that are there")
+    node_cache: str = Field("", description="worker on Ray: folder on each node where bases are placed once; empty is the user's "
+                            "cache folder")
+    metrics: str = Field("", pattern=r"^$|^([^\s:/]+:)?\d{1,5}$", description="worker: PORT on the loopback, or HOST:PORT, where "
+                         "Prometheus reads its numbers; empty is none")
 
 
 class Config(BaseModel):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.commands import COMMANDS
 
-HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "onnxruntime", "dropbox", "jtop", "numpy", "huggingface_hub"}
+HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "onnxruntime", "dropbox", "jtop", "numpy", "huggingface_hub", "ray"}
 PROBE = """
 import sys
 {body}

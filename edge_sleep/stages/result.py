@@ -13,6 +13,7 @@ from edge_sleep.stages.context import Ended, Night, interrupted
 from edge_sleep.system.files import read_json, storage_errors
 from edge_sleep.system.home import Home
 from edge_sleep.thor import ledger
+from edge_sleep.thor.hint import next_morning
 
 if TYPE_CHECKING:
     from edge_sleep.thor.mailbox import Answer, Mailbox
@@ -105,7 +106,8 @@ def bring_on(night: Night, record: dict) -> Ended | None:
 def _offer(night: Night, record: dict, mailbox: Mailbox) -> None:
     folder = ledger.folder(night.home, record["job"])
     to = [mailbox.keys.trusts(identity) for identity in record["workers"]]
-    mailbox.offer(record["job"], folder / "bundle.sealed", to, folder / "bundle.sending")
+    mailbox.offer(record["job"], folder / "bundle.sealed", to, folder / "bundle.sending",
+                  next_morning(night.config.schedule, night.clock.now()))
     record |= {"state": ledger.SENT, "shipped": night.clock.stamp()}
     ledger.write(night.home, record)
     night.events("ship", job=record["job"], state="sent", bytes=record["bytes"], to=[one.id for one in to])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from edge_sleep.seal.machine import Machine, machine
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import sha256_file
 from edge_sleep.system.home import Home
+from edge_sleep.thor import hint
 from edge_sleep.thor.lease import Seen
 
 ROOT = "jobs"
@@ -47,6 +49,7 @@ class Offer:
     size_bytes: int
     home: Machine
     workers: tuple[Machine, ...]
+    morning: datetime | None = None                # when the companion's morning begins, if its home says so
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,17 @@ class Mailbox:
 
     # What the edge does.
 
-    def offer(self, job: str, sealed: Path, workers: Sequence[Machine], note: Path) -> None:
-        """Make a job visible to `workers`, bundle first. May be repeated. Raises RemoteRefused where another has its name."""
+    def offer(self, job: str, sealed: Path, workers: Sequence[Machine], note: Path, morning: datetime | None = None) -> None:
+        """Make a job visible to `workers`, bundle first. May be repeated. Raises RemoteRefused where another has its name.
+
+        morning: for their eyes alone; who sees the mailbox must not learn when a household gets up.
+        """
         blob = f"bundle-{sha256_file(sealed)}.sealed"
         self.remote.put(_name(job, blob), sealed, note)
         named = [presented(one) for one in workers]
         try:
-            self._publish(job, "open", {"bundle": blob, "bytes": sealed.stat().st_size, "workers": named})
+            self._publish(job, "open", {"bundle": blob, "bytes": sealed.stat().st_size, "workers": named,
+                                        "hints": [] if morning is None else hint.sealed(morning, workers)})
         except Taken:
             found = self.waiting(job)              # ours, from a run that was cut here
             if found.home.id != self.keys.own.id or found.blob != blob:
@@ -159,7 +166,7 @@ class Mailbox:
                 or not all(isinstance(one, dict) for one in named):
             raise RemoteRefused(f"job {job} of {home.name} says not what it is")
         workers = tuple(machine({"name": "worker", "made": _MADE, **one}, f"a worker of job {job}") for one in named)
-        return Offer(job, *said, home, workers)
+        return Offer(job, *said, home, workers, hint.opened(document.get("hints"), self.keys))
 
     def seen(self, offer: Offer) -> Seen:
         """Who works on it, and whether anybody still needs to."""
