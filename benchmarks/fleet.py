@@ -8,7 +8,7 @@
 
 `simulate` finds the fewest nodes with which at most `--missed` of the nights are missed (or takes `--nodes`), then runs `--days`
 with them; `capacity` finds the most companions that `--nodes` serve. `sizes` packs and seals a real night of the sample
-conversations: what the jobs weigh. `check` holds the simulation against a real run (`python -m tests.thor.fleet`). Money is only
+conversations: what the jobs weigh. `check` holds the simulation against a real run (`python -m tests.thor.real_run`). Money is only
 counted with prices that are given. The last line is JSON.
 """
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WATTS = 120.0                                       # AGX Thor's default power 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("simulate", "capacity", "sizes", "check"))
-    parser.add_argument("file", nargs="?", type=Path, help="check: what tests.thor.fleet wrote")
+    parser.add_argument("file", nargs="?", type=Path, help="check: what tests.thor.real_run wrote")
     parser.add_argument("--companions", type=int, default=1000)
     parser.add_argument("--days", type=int, default=7)
     parser.add_argument("--zones", type=int, default=1, help="time zones they live in: 1 is one city, 24 the world")
@@ -71,7 +71,7 @@ def main() -> int:
     if asked.what == "check":
         from edge_sleep.benchmarks.cluster.trace import check
         if asked.file is None:
-            parser.error("check needs the file that `python -m tests.thor.fleet` wrote")
+            parser.error("check needs the file that `python -m tests.thor.real_run` wrote")
         document = check(json.loads(asked.file.read_text()))
         print(json.dumps(document))
         return 0

@@ -65,7 +65,8 @@ def lead(folder: Path, asked: dict[str, Any]) -> TrainingResult:
     base = Base(**{**asked["base"], "place": place, "cache": None if asked["base"]["cache"] is None else Path(asked["base"]["cache"])})
     plan = Plan(**{**asked["plan"], "fit": Fit(**asked["plan"]["fit"])})
     contract, events = Contract(clock, clock.monotonic(), asked["seconds"], 0.0), EventLog(own / EVENTS, clock)
-    source, held, _ = minded(config.thermal, config.power, profile.detect()[0])
+    source, held, told = minded(config.thermal, config.power, profile.detect()[0])
+    events("telemetry", **told)
 
     def interrupted() -> str | None:
         return (own / STOP).read_text() if (own / STOP).is_file() else None
