@@ -349,6 +349,8 @@ class Thor(Section):
     patience: Duration = Field(20 * 3600.0, description="time after which a job is taken back and tonight is done without it")
     lease: Duration = Field(10 * 60.0, description="silence of a worker after which another may take its job")
     bases: tuple[str, ...] = Field((), description="worker: model folders or hub ids it may train on")
+    processes: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        "auto", description="worker: processes that share one job, on a GPU each; auto is as many of the machine's GPUs as pay")
     engine: Literal["local", "ray"] = Field("local", description="worker: where it trains: here, or on a Ray cluster")
     ray_address: str = Field("auto", pattern=r"^(auto|[^\s:/]+:\d{1,5})$", description="worker: HOST:PORT of the cluster's head; "
                              "auto is the cluster that this machine is a node of")

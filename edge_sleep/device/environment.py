@@ -36,6 +36,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def gpus() -> int:
+    """CUDA devices this process may use. Loads torch."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def processor(cpuinfo: Path = Path("/proc/cpuinfo"), model: Path | None = None) -> str:
     """The board's name where it has one, else the processor's, else its architecture."""
     try:

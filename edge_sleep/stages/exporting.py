@@ -4,23 +4,21 @@
 """
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_sleep.system.children import end_with
+
 if TYPE_CHECKING:
     from edge_sleep.export.workshop import Workshop
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     job = json.load(sys.stdin)
-    _end_with(job["parent"])
+    end_with(job["parent"])
     told = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)                                      # whatever a library prints is no line of ours
     shop = workshop(job)
@@ -54,13 +52,6 @@ def workshop(job: dict[str, Any]) -> Workshop:
     cache = None if base["cache"] is None else Path(base["cache"])
     return Workshop(Home(Path(job["home"])), Base(**{**base, "place": place, "cache": cache}), Device(**job["device"]),
                     Export.model_validate(job["export"]), job["system_prompt"], job["created"])
-
-
-def _end_with(parent: int) -> None:
-    """A night that is killed takes this process along: nobody else would end it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ from edge_sleep.thor.job import Job
 from edge_sleep.train import forecast, planner
 from edge_sleep.train import state as training_state
 from edge_sleep.train.budget import Contract
+from edge_sleep.train.launch import train_over
 from edge_sleep.train.limits import minded
 from edge_sleep.train.pace import Pace
+from edge_sleep.train.team import several
 
 RECEIVED, WORK = "received", "work"                # of a job's folder: what was sent, and a folder like a night's
 _PAUSE_SECONDS = 600.0                             # until a job that stopped for heat is taken again
@@ -72,12 +74,15 @@ def train(asked: Job, folder: Path, found: BaseSource, own: Config, cache: Path,
     if not (state / "training.json").is_file():
         write_json(state / "training.json", asdict(plan.fit) if asked.resume_step is None else asked.fit.model_dump())
     contract = Contract(clock, clock.monotonic(), asked.budget_seconds, 0.0)
-    source, held, told = minded(config.thermal, config.power, board)
-    events("telemetry", **told)
     try:
-        with Pace(source, held, clock, events, folder / "telemetry.jsonl", contract.for_training) as pace:
-            result = train_candidate(base, device, config, lesson, parent, state, plan, contract, clock, events,
-                                     lambda load_seconds: 0.0, interrupted, pace=pace)
+        if plan.processes > 1:
+            result = train_over(plan.processes, base, device, config, parent, state, plan, contract, events, interrupted)
+        else:
+            source, held, told = minded(config.thermal, config.power, board)
+            events("telemetry", **told)
+            with Pace(source, held, clock, events, folder / "telemetry.jsonl", contract.for_training) as pace:
+                result = train_candidate(base, device, config, lesson, parent, state, plan, contract, clock, events,
+                                         lambda load_seconds: 0.0, interrupted, pace=pace)
     except (Preempted, TooHot) as error:
         return Ended(error.message)
     finally:
@@ -105,4 +110,4 @@ def _plan(config: Config, base: Base, device: detect.Device, lesson: list[Exampl
     """This machine's plan. The job's folder stands for a home that has this base and no night yet."""
     alone = Home(work)
     write_json(alone.base, {"quantisation": base.quantisation, "sha256": base.sha256})
-    return forecast.forecast(alone, config, base.place, device, base.sha256, lesson, board)
+    return forecast.forecast(alone, config, base.place, device, base.sha256, lesson, board, shared=not several())

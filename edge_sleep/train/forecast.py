@@ -32,19 +32,27 @@ def tokens(examples: Sequence[Example]) -> tuple[float, int]:
 
 
 def forecast(home: Home, config: Config, place: BaseSource, device: Device, base_sha256: str | None,
-             lesson: Sequence[Example], board: Profile) -> Plan:
-    """Plan the lesson, with the speed that this home last measured on this base, or what is known of the board."""
+             lesson: Sequence[Example], board: Profile, shared: bool = False) -> Plan:
+    """Plan the lesson, with the speed that this home last measured on this base, or what is known of the board.
+
+    shared: whether this process may have others started to share the training (train/launch.py).
+    """
     speeds = [old["measured"]["tokens_per_second"] * worked_share(old) for old in read_records(home.nights)
               if (old["base"] or {}).get("sha256") == base_sha256 and old["measured"]["tokens_per_second"]
               and (old.get("plan") or {}).get("where") != "remote"]
     mean, most = tokens(lesson)
-    sharing = on_this_machine() if device.kind == "cpu" else 1
+    sharing, gpus = on_this_machine() if device.kind == "cpu" else 1, None
+    if shared:
+        gpus = environment.gpus() if device.kind == "gpu" else 1
+        if device.kind == "cpu" and config.thor.processes != "auto":
+            sharing *= config.thor.processes
     form = read_json(home.base, "base record").get("quantisation") if home.base.is_file() else None
     return plan(shape.read(place.folder), config, examples=sum(example.epoch in (None, 0) for example in lesson),
                 mean_tokens=mean, longest=min(config.data.max_tokens, most or config.data.max_tokens),
                 device=device.kind, dtype=device.compute_dtype, available_bytes=memory.for_this_process_bytes() // sharing,
                 libc=allocator.libc(), int8_embedding=form == INT8_EMBEDDING, cores=environment.cores(),
-                measured_tokens_per_second=speeds[-1] if speeds else None, flops_per_second=board.training_flops_per_second)
+                measured_tokens_per_second=speeds[-1] if speeds else None, flops_per_second=board.training_flops_per_second,
+                gpus=gpus)
 
 
 def worked_share(record: dict) -> float:

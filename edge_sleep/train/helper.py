@@ -11,15 +11,17 @@ from edge_sleep.train import team
 from edge_sleep.train.session import share_training
 
 
-def take_part() -> int:
+def take_part(cuda: bool | None = None) -> int:
     """Share in every training of the night that process 0 runs; returns how many there were.
+
+    cuda: whether the team computes on GPUs; None looks whether there is one.
 
     What goes wrong in a training goes wrong in every process at once, and process 0 says it. Raises DeviceError where
     process 0 ended without a word.
     """
     trainings = 0
     try:
-        for together, work in team.announced(detect.choose().kind == "gpu"):
+        for together, work in team.announced(detect.choose().kind == "gpu" if cuda is None else cuda):
             with _process_0_decides():
                 share_training(work, together)
             trainings += 1

@@ -16,6 +16,7 @@ from edge_sleep.model.head import LOSSES_AT_ONCE
 from edge_sleep.model.shape import Shape
 from edge_sleep.train.anatomy import ELEMENT, standing_bytes, step_bytes
 from edge_sleep.train.growth import grown_bytes, kept_by_judging
+from edge_sleep.train.several import Sharing, share
 
 # torch, transformers, peft and bitsandbytes imported, measured RSS; a CUDA context comes to it.
 HOST_BYTES = {"cpu": 500 * 2**20, "gpu": 700 * 2**20}
@@ -62,6 +63,7 @@ class Plan:
     choices: list[dict] = field(default_factory=list)
     give_back: bool = False                        # device/allocator.py
     measured: bool = False                         # training_seconds rests on an earlier night of this home
+    processes: int = 1                             # that share the training, on a GPU each (train/several.py)
 
     def as_json(self) -> dict:
         return {"where": self.where, "peak_bytes": self.peak_bytes, "seconds": round(self.seconds, 1),
@@ -104,11 +106,14 @@ def step_flops(shape: Shape, tokens: float, checkpointing: bool) -> float:
 
 def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, longest: int, device: str, dtype: str,
          available_bytes: int, cores: int, measured_tokens_per_second: float | None, libc: str = "glibc",
-         flops_per_second: float | None = None, int8_embedding: bool = False) -> Plan:
+         flops_per_second: float | None = None, int8_embedding: bool = False, gpus: int | None = None,
+         others_wait: bool = False) -> Plan:
     """Choose settings that fit, and say how long the night would take.
 
     device: "gpu" or "cpu". available_bytes: what the whole process may take, what it holds now included. where is "none"
     when not even one example at a time fits the memory. flops_per_second: what the board's profile says of its GPU.
+    gpus: of this machine, each with a memory of its own, that may share the training; None where that is not this plan's to decide.
+    others_wait: other jobs do, for these GPUs.
     """
     allowed = min(available_bytes, config.budget.memory_bytes or available_bytes)
     settings = config.train
@@ -163,6 +168,12 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
         why_time = f"the model's size at {of_what} {rate:.3g} FLOP/s; measured from the second night on"
     rest = config.budget.reserve * config.budget.time
     available_time = config.budget.time - rest
+    sharing = None if gpus is None else (
+        share(shape, config, gpus=gpus, examples=examples, mean_tokens=mean_tokens, alone_seconds=training,
+              full_forward=enough, available_seconds=available_time, others_wait=others_wait)
+        if config.thor.processes == "auto" else Sharing(config.thor.processes, training, "as configured (thor.processes)"))
+    if sharing is not None:
+        training = sharing.seconds
     saved = shape.embedding_parameters * (ELEMENT[dtype] - 1)
     why_where = "fits" if fits else (f"one example at a time needs {peak / 2**20:.0f} MiB, "
                                      f"{allowed / 2**20:.0f} MiB are there")
@@ -181,5 +192,7 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
          "reason": f"{available_time:.0f} s of {config.budget.time:.0f} s are for training, "
                    f"{rest:.0f} s for loading, judging and saving"},
     ]
+    if sharing is not None:
+        choices.append({"name": "processes", "value": sharing.processes, "reason": sharing.reason})
     return Plan(device if fits else "none", fit, peak, training + rest, training, choices, give_back,
-                bool(measured_tokens_per_second))
+                bool(measured_tokens_per_second), 1 if sharing is None else sharing.processes)
