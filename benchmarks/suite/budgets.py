@@ -44,6 +44,7 @@ class Line(BaseModel):
     against: str | None = None
     who: str = OURS
     shapes: tuple[str, ...] = Field((), description="shapes that it holds for; none: all")
+    least_tokens: int = Field(0, ge=0, description="tokens of a step from which on it holds")
     why: str = Field(description="where the bound comes from")
 
     @model_validator(mode="after")
@@ -76,8 +77,8 @@ class Line(BaseModel):
     def bound(self) -> float:
         return amount(self.at_most or self.at_least or "", self.unit)
 
-    def holds_for(self, shape: str) -> bool:
-        return not self.shapes or shape in self.shapes
+    def holds_for(self, shape: str, tokens: int) -> bool:
+        return (not self.shapes or shape in self.shapes) and tokens >= self.least_tokens
 
 
 class Budgets(BaseModel):
@@ -119,15 +120,15 @@ def _read(file: Path) -> Budgets:
                           str(file)) from None
 
 
-def verdicts(budgets: Budgets, shape: str, figures: Sequence[dict[str, Any]],
+def verdicts(budgets: Budgets, shape: str, tokens: int, figures: Sequence[dict[str, Any]],
              ratios: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each line that holds for this shape: passed, missed (False), or null where it was not measured.
+    """Each line that holds for this shape and so many tokens a step: passed, missed (False), or null where it was not measured.
 
     The median decides. `sure`: the whole of its noise lies on that side too.
     """
     found = []
     for line in budgets.lines:
-        if not line.holds_for(shape):
+        if not line.holds_for(shape, tokens):
             continue
         if line.against is not None:
             row = next((row for row in ratios if (row["figure"], row["against"]) == (line.figure, line.against)), None)

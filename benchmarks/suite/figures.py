@@ -94,7 +94,7 @@ def written(value: float, unit: str) -> str:
     if unit == "share":
         return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"
     if unit == "flops":
-        return f"{value / 1e9:,.0f} GFLOP/s"
+        return f"{value / 1e9:,.0f} GFLOP/s" if value >= 1e11 else f"{value / 1e9:.3g} GFLOP/s"
     if unit == "bytes_per_second":
         return f"{value / 1e9:.3g} GB/s"
     suffix = {"joules": " J", "per_second": "/s"}[unit]

@@ -60,7 +60,8 @@ def sketch(sizes: Sequence[int]) -> Points:
         connection = sqlite3.connect(Path(folder) / "experience.db")
         migrate(connection, "a new store")
         counted, done = Sketch(connection), 0
-        unseen = [random.Random(7).getrandbits(32) for _ in range(_UNSEEN)]
+        chance = random.Random(7)
+        unseen = [chance.getrandbits(32) for _ in range(_UNSEEN)]
         with open(talk, encoding="utf-8") as lines:
             for line in lines:
                 for turn in json.loads(line)["conversation"][1::2]:

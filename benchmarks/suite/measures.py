@@ -19,7 +19,8 @@ from edge_sleep.errors import Exit
 from edge_sleep.model.shape import read
 
 Say = Callable[[str], None]
-MEMORY_ROUNDS, LOAD_ROUNDS = 2, 3        # at most: each is a whole load of the model
+# Each is a whole load of the model. The allocator's count is the same in every round: one for three of the others will do.
+MEMORY_EVERY, LOAD_ROUNDS = 3, 3
 
 
 @dataclass
@@ -71,7 +72,7 @@ def _near_one(cosine: float) -> str:
 
 def memory(case: Case, who: tuple[str, ...], say: Say) -> Found:
     figures = {(name, figure): Figure(figure, name) for name in who for figure in ("train_peak_bytes", "train_rss_bytes")}
-    for number in range(min(MEMORY_ROUNDS, case.rounds)):
+    for number in range(max(1, case.rounds // MEMORY_EVERY)):
         for name in who:
             row = ask("peak", case.folder, "--only", name, "--shapes", case.batch, *sets(case.train_sets))
             figures[name, "train_peak_bytes"].values.append(row["peak_mebibytes"] * 2**20)

@@ -53,7 +53,7 @@ def test_what_is_no_budget_is_refused_by_name(line, problem, tmp_path):
 def verdict(line, rounds):
     figures = [Figure(name, who, values) for (name, who), values in rounds.items()]
     documents = [figure.document() for figure in figures]
-    return budgets.verdicts(Budgets(format=1, lines=(Line(why="a test", **line),)), "tiny", documents, compared(figures))
+    return budgets.verdicts(Budgets(format=1, lines=(Line(why="a test", **line),)), "tiny", 64, documents, compared(figures))
 
 
 STEPS = {("step_seconds", "ours"): [1.0, 1.2, 0.8, 1.1, 0.9], ("step_seconds", "hf"): [2.0, 2.4, 1.6, 2.2, 1.8]}
@@ -74,3 +74,8 @@ def test_verdicts(line, passed, sure):
 
 def test_a_line_of_another_shape_says_nothing():
     assert verdict({"figure": "step_seconds", "at_most": "1 ms", "shapes": ("seedling",)}, STEPS) == []
+
+
+@pytest.mark.parametrize("tokens, lines", [(64, 1), (65, 0)])
+def test_a_line_of_larger_steps_says_nothing(tokens, lines):
+    assert len(verdict({"figure": "step_seconds", "at_most": "1 ms", "least_tokens": tokens}, STEPS)) == lines
