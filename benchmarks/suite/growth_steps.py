@@ -13,8 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_sleep.benchmarks import contenders, shapes
-from edge_sleep.benchmarks.suite.children import ask, sets
+from edge_sleep.benchmarks import contenders, peak, shapes
 
 from edge_sleep.model.shape import Shape
 from edge_sleep.seedling import MODEL
@@ -79,8 +78,7 @@ def _peaks(who: str, sizes: Sequence[int]) -> Points:
     with tempfile.TemporaryDirectory() as folder:
         made = shapes.write(_LARGE, Path(folder) / "large")
         for size in sizes:
-            row = ask("peak", made, "--only", who, "--shapes", f"1x{size}", *sets(["dtype=float32"]))
-            points.append((float(size), row["step_mebibytes"]))
+            points.append((float(size), peak.measure(str(made), who, 1, size, {"dtype": "float32"})["step_mebibytes"]))
     return points
 
 

@@ -34,11 +34,8 @@ class Found:
 
 def limits(case: Case, say: Say) -> Found:
     """What a bare product of the shape's largest layer and a bare copy reach here, in a process of their own."""
-    products, copies = Figure("matmul_flops", "device"), Figure("copy_bytes_per_second", "device")
-    for _ in range(case.rounds):
-        row = ask("suite.measures", case.folder, case.rows * case.tokens, case.dtype)
-        products.values.append(row["matmul_flops"])
-        copies.values.append(row["copy_bytes_per_second"])
+    row = ask("suite.measures", case.folder, case.rows * case.tokens, case.dtype, case.rounds)
+    products, copies = (Figure(name, "device", row[name]) for name in ("matmul_flops", "copy_bytes_per_second"))
     say(f"bare product {written(products.summary.median, 'flops')}, copy {written(copies.summary.median, 'bytes_per_second')}")
     return Found([products, copies])
 
@@ -134,9 +131,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("tokens", type=int)
     parser.add_argument("dtype")
+    parser.add_argument("rounds", type=int)
     arguments = parser.parse_args()
-    print(json.dumps({"matmul_flops": ceilings.matmul_gflops(read(arguments.folder), arguments.tokens, arguments.dtype) * 1e9,
-                      "copy_bytes_per_second": ceilings.copy_bytes_per_second()}))
+    found: dict[str, list[float]] = {"matmul_flops": [], "copy_bytes_per_second": []}
+    for _ in range(arguments.rounds):
+        product = ceilings.matmul_gflops(read(arguments.folder), arguments.tokens, arguments.dtype)
+        found["matmul_flops"].append(product * 1e9)
+        found["copy_bytes_per_second"].append(ceilings.copy_bytes_per_second())
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

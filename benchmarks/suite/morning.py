@@ -9,6 +9,7 @@ from edge_sleep.benchmarks.suite.case import Case
 from edge_sleep.benchmarks.suite.children import Failed, ask
 from edge_sleep.benchmarks.suite.figures import OURS, Figure, written
 from edge_sleep.benchmarks.suite.measures import Found, Say
+from edge_sleep.benchmarks.suite.statistics import summary
 
 SESSION_ROUNDS, EXPORT_ROUNDS = 3, 5                  # at most
 # base export -> (module that makes it, what brings it)
@@ -60,7 +61,7 @@ def morning(case: Case, say: Say) -> Found:
     if not ours:
         raise Failed("no form of the adapter spoke")
     fastest = max(ours, key=lambda name: rows[name]["tokens_per_second"])
-    copy = ask("suite.measures", case.folder, 1, case.dtype)["copy_bytes_per_second"]
+    copy = summary(ask("suite.measures", case.folder, 1, case.dtype, case.rounds)["copy_bytes_per_second"]).median
     for name, line in rows.items():
         who = OURS if name == fastest else "hf" if name == peer else f"{OURS}, {name}"
         turns = line["rounds"]

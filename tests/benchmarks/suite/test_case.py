@@ -87,3 +87,15 @@ def test_how_a_child_ends(code, stdout, expected):
     with pytest.raises(Failed, match=expected) as failed:
         children.answered("it", code, stdout, "last words")
     assert failed.value.code == {0: Exit.BUG, 1: Exit.BUG, -9: Exit.DOES_NOT_FIT, 20: Exit.DOES_NOT_FIT}[code]
+
+
+@pytest.mark.parametrize("form, least, most", [("gguf q8_0", 1.0, 1.1), ("onnx int8", 1.0, 1.2), ("4-bit with adapter", 0.5, 4.0),
+                                               ("PEFT unmerged float32", 4.0, 4.0)])
+def test_what_a_token_reads(tmp_path, form, least, most):
+    """By hand, in bytes a weight: Q8_0 has 34 bytes for 32, NF4 half a byte, and the head stays as wide as it is computed in."""
+    from edge_sleep.benchmarks import shapes
+    from edge_sleep.benchmarks.suite import morning
+    (tmp_path / "config.json").write_text(json.dumps(shapes.keys(shapes.MADE["qwen2.5-0.5b"]) | {"architectures": ["Qwen2ForCausalLM"]}))
+    of = case.Case(tmp_path, "qwen2.5-0.5b", 1, 64, "float32", 5, 3, tmp_path)
+    weights = of.of.linear_parameters + of.of.vocabulary * of.of.hidden
+    assert least <= morning.read_per_token(of, form) / weights <= most
