@@ -13,14 +13,16 @@ from edge_sleep.benchmarks.suite.children import Failed, last_words, suite_code
 from edge_sleep.benchmarks.suite.figures import OURS, Figure
 from edge_sleep.benchmarks.suite.measures import Found, Say
 
+from edge_sleep.errors import Exit
+
 ROUNDS = 2                    # at most, each in a home of its own
 EXCHANGES, LONGEST_WORDS = 6, 120
-
-_PROMOTED = "promoted"
+# Random weights of a few steps may have learned too little to be seen: that night went its whole way all the same.
+WHOLE = ("promoted", "no_effect")
 
 
 def night(case: Case, say: Say) -> Found:
-    """Raises Failed where a night ends otherwise than promoted, with that night's own exit code."""
+    """Raises Failed where a night did not go its whole way, with that night's own exit code, or where its loss did not fall."""
     found = Found()
     group, reason = _group(case)
     if reason is not None:
@@ -79,10 +81,17 @@ def _one(case: Case, limit: int | None) -> dict:
             last = last_words(said)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if row["outcome"] != _PROMOTED:
-        why = row["reason"] or last
-        raise Failed(f"a night ended {row['outcome'] or 'without a record'}: {why}" + (
-            f" ({row['kills']} killed at the limit)" if row["kills"] else ""), suite_code(row["exit_code"]))
+    check(row, last)
     return row
+
+
+def check(row: dict, last: str) -> None:
+    """Raises Failed unless this night can be timed. last: its last words, for one that left no record."""
+    if row["outcome"] not in WHOLE:
+        raise Failed(f"a night ended {row['outcome'] or 'without a record'}: {row['reason'] or last}" + (
+            f" ({row['kills']} killed at the limit)" if row["kills"] else ""), suite_code(row["exit_code"]))
+    first, after = (row["train"][name] for name in ("loss_first", "loss_last"))
+    if not after < first:
+        raise Failed(f"a night's loss went from {first} to {after}: nothing was learned", Exit.DEVICE)
 
 
