@@ -13,7 +13,7 @@ import argparse
 import json
 from typing import Any
 
-from edge_sleep.benchmarks import peak
+from edge_sleep.benchmarks.contenders import ALPHA, RANK, TARGETS, labelled, words
 
 from edge_sleep.device import environment
 
@@ -29,9 +29,9 @@ def contender(folder: str, dtype: str, lean: bool, chunk: int) -> tuple[Any, Any
 
     loaded = base_model.load(base_model.Base(base_model.resolve(folder), "", dtype), detect.choose(dtype))
     objective.prepare_for_training(loaded.model, True)
-    model = adapter.attach_new(loaded.model, Lora(rank=peak.RANK, alpha=8, targets=peak.TARGETS), seed=0).train()
+    model = adapter.attach_new(loaded.model, Lora(rank=RANK, alpha=ALPHA, targets=TARGETS), seed=0).train()
     if not lean:
-        return model, lambda rows: model(**peak.labelled(rows)).loss
+        return model, lambda rows: model(**labelled(rows)).loss
     blocks.make_lean(model, checkpointing=True)
     loss_of, _ = objective.chunked_objective(model, chunk)
 
@@ -50,7 +50,7 @@ def compare(folder: str, dtype: str, tokens: int, steps: int, chunk: int) -> lis
     trained = [[weight for weight in model.parameters() if weight.requires_grad] for model, _ in sides]
     optimisers = [torch.optim.AdamW(weights, lr=1e-3, foreach=False) for weights in trained]
     found = []
-    many = peak.words(steps, tokens, sides[0][0].get_input_embeddings().num_embeddings)
+    many = words(steps, tokens, sides[0][0].get_input_embeddings().num_embeddings)
     for step in range(steps):
         losses, gradients = [], []
         for (_, loss_of), weights, optimiser in zip(sides, trained, optimisers, strict=True):

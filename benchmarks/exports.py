@@ -108,21 +108,21 @@ def once(home: Home, what: str) -> dict:
             "bytes": sum(file.stat().st_size for file in folder.iterdir())}
 
 
-def clocked(work: Callable[[], Any], rounds: int) -> tuple[float, float, float]:
-    """(p20, p50, p80) seconds of calls."""
+def clocked(work: Callable[[], Any], rounds: int) -> list[float]:
+    """Seconds of calls, shortest first."""
     found = []
     for _ in range(rounds):
         began = time.monotonic()
         work()
         found.append(time.monotonic() - began)
-    found.sort()
-    return found[len(found) // 5], statistics.median(found), found[-1 - len(found) // 5]
+    return sorted(found)
 
 
-def times(folder: Path, bases: tuple[str, ...], rounds: int) -> dict:
+def times(folder: Path, bases: tuple[str, ...], rounds: int, kept: Path | None = None) -> dict:
+    """kept: the home, which stays there with its exports; None: one that goes again."""
     rows: dict[str, list[dict]] = {"once": [], "morning": []}
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        home = Home(Path(scratch) / "home").make()
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Home(kept or Path(scratch) / "home").make()
         (home.config).write_text(f"companion: {{model: {folder}}}\n")
         shop = workshop(home)
         for what in bases:
@@ -142,10 +142,11 @@ def times(folder: Path, bases: tuple[str, ...], rounds: int) -> dict:
                         shutil.rmtree(there)
                     return replace(shop).adapter_export(kind, made)[0]
 
-                p20, p50, p80 = clocked(work, rounds if kind in ("onnx", "gguf") else 1)
+                found = clocked(work, rounds if kind in ("onnx", "gguf") else 1)
+                p20, p50, p80 = found[len(found) // 5], statistics.median(found), found[-1 - len(found) // 5]
                 size = sum(file["bytes"] for file in work().document["files"].values()) if kind in ("onnx", "gguf") else None
-                rows["morning"].append({"adapter": name, "kind": kind, "p20": p20, "p50": p50, "p80": p80, "bytes": size,
-                                        "adapter_bytes": own})
+                rows["morning"].append({"adapter": name, "kind": kind, "p20": p20, "p50": p50, "p80": p80, "seconds": found,
+                                        "bytes": size, "adapter_bytes": own})
                 print(f"each morning: {name:15} {kind:12} {p50:7.3f} s ({p20:.3f} to {p80:.3f})"
                       + (f", {size / 2**20:.2f} MiB, {size / own:.2f} of the adapter's" if size else ""), flush=True)
     return rows
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--bases", nargs="+", choices=BASES, default=list(BASES))
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--home", type=Path, help="of `time`: keep the home here, with its exports")
     parser.add_argument("--only", nargs=2, metavar=("WHAT", "HOME"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
@@ -164,7 +166,8 @@ def main() -> None:
         return
     try:
         rows = fidelity(Home(arguments.folder.absolute())) if arguments.what == "fidelity" else \
-            times(arguments.folder.absolute(), tuple(arguments.bases), arguments.rounds)
+            times(arguments.folder.absolute(), tuple(arguments.bases), arguments.rounds,
+                  arguments.home and arguments.home.absolute())
     except EdgeSleepError as error:
         raise SystemExit(str(error)) from error
     print(json.dumps({"benchmark": f"exports {arguments.what}", "rows": rows, "versions": artefact.versions("torch"),

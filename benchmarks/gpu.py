@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -23,90 +22,49 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edge_sleep.benchmarks import peak
+from edge_sleep.benchmarks.ceilings import product_flops
+from edge_sleep.benchmarks.contenders import CONTENDERS, Gate, asked, settings_of, settled
 from edge_sleep.benchmarks.step_time import step_gflop
 
 from edge_sleep.device import environment
 from edge_sleep.model.shape import read
 
 
-class Timed:
-    """Stands between a contender's steps: two to warm up, then the timed ones, then out."""
+class Timed(Gate):
+    """Two steps to warm up, then the timed ones, then out."""
 
     def __init__(self, steps: int):
-        self.steps, self.seconds, self.losses, self.taken = steps, list[float](), list[float](), 0
+        super().__init__()
+        self.steps, self.seconds, self.taken = steps, list[float](), 0
         self.began = 0.0
 
     def enter(self, *_: Any) -> None:
         import torch
 
         if self.taken == 2:
-            torch.cuda.synchronize()
+            settled()
             torch.cuda.reset_peak_memory_stats()
-        torch.cuda.synchronize()
+        settled()
         self.began = time.monotonic()
 
     def leave(self, loss: float | None = None) -> None:
-        import torch
-
-        torch.cuda.synchronize()
+        settled()
         self.taken += 1
         if self.taken > 2:
             self.seconds.append(time.monotonic() - self.began)
-        if loss is not None:
-            self.losses.append(loss)
-
-
-def liger(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
-    from liger_kernel.transformers import apply_liger_kernel_to_qwen2
-
-    apply_liger_kernel_to_qwen2()                       # before the model is built: it replaces classes
-    return peak.hf(folder, rows, tokens, settings, gate)
-
-
-def unsloth(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
-    from unsloth import FastLanguageModel  # isort: skip - has to be imported before transformers
-    import torch
-
-    model, tokenizer = FastLanguageModel.from_pretrained(folder, max_seq_length=tokens, dtype=torch.bfloat16, load_in_4bit=True)
-    model = FastLanguageModel.get_peft_model(model, r=peak.RANK, lora_alpha=8, target_modules=peak.TARGETS.split(","),
-                                             use_gradient_checkpointing=True)
-    return peak.train_plainly(model, peak.batch_of(rows, tokens, len(tokenizer)), settings, gate)
-
-
-CONTENDERS = {**peak.CONTENDERS, "liger": liger, "unsloth": unsloth}
-
-
-def matmul_flops(seconds: float = 1.0) -> float:
-    """FLOP per second of a large bare bfloat16 product on this card."""
-    import torch
-
-    left, right = (torch.randn(4096, 4096, dtype=torch.bfloat16, device="cuda") for _ in range(2))
-    left @ right
-    torch.cuda.synchronize()
-    began, times = time.monotonic(), 0
-    while time.monotonic() - began < seconds:
-        for _ in range(10):
-            left @ right
-        torch.cuda.synchronize()
-        times += 10
-    return times * 2 * 4096 ** 3 / (time.monotonic() - began)
+        super().leave(loss)
 
 
 def measure(folder: str, who: str, rows: int, tokens: int, steps: int, sets: list[str]) -> dict:
     import torch
 
-    asked = who
-    if who == "without":                               # ours, but none of our compiled kernels
-        os.environ["EDGE_SLEEP_KERNELS"], who = "none", "ours"
     gate = Timed(steps)
-    settings = {**peak.settings_of(sets), "epochs": steps + 2} if who == "ours" else {"steps": steps + 2}
-    CONTENDERS[who](folder, rows, tokens, settings, gate)
+    CONTENDERS[who](folder, rows, tokens, asked(who, settings_of(sets), steps + 2), gate)
     peak_bytes = torch.cuda.max_memory_allocated()
     taken = statistics.median(gate.seconds)
-    return {"who": asked, "rows": rows, "tokens": tokens, "peak_mebibytes": peak_bytes / 2**20, "step_seconds": taken,
+    return {"who": who, "rows": rows, "tokens": tokens, "peak_mebibytes": peak_bytes / 2**20, "step_seconds": taken,
             "tokens_per_second": rows * tokens / taken, "losses": gate.losses,
-            "of_matmul": step_gflop(read(Path(folder)), rows, tokens) * 1e9 / taken / matmul_flops(),
+            "of_matmul": step_gflop(read(Path(folder)), rows, tokens) * 1e9 / taken / product_flops(4096, 4096, 4096),
             "card": torch.cuda.get_device_name(0)}
 
 

@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from edge_sleep.benchmarks import peak
+from edge_sleep.benchmarks.contenders import CONTENDERS, RANK, TARGETS, Gate
 
 from edge_sleep.device import allocator, memory
 from edge_sleep.device.shortage import give_back
@@ -28,10 +28,11 @@ from edge_sleep.train.growth import grown_bytes
 STEPS = 4
 
 
-class Growth:
+class Growth(Gate):
     """Stands between steps: resident memory before the first one, its peak over all, each step's seconds."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.before, self.began, self.seconds = 0, 0.0, list[float]()
 
     def enter(self, *_: object) -> None:
@@ -54,9 +55,9 @@ def measure(folder: str, shape: str, way: str, dtype: str) -> dict:
     rows, tokens = map(int, shape.split("x"))
     growth = Growth()
     with suppress(StopIteration):
-        peak.CONTENDERS["ours"](folder, rows, tokens, {"dtype": dtype, "epochs": STEPS + 1}, growth)
+        CONTENDERS["ours"](folder, rows, tokens, {"dtype": dtype, "steps": STEPS + 1}, growth)
     of = read(Path(folder))
-    step = step_bytes(of, dtype=dtype, rank=peak.RANK, targets=peak.TARGETS, micro_batch=rows, tokens=tokens, chunk=512,
+    step = step_bytes(of, dtype=dtype, rank=RANK, targets=TARGETS, micro_batch=rows, tokens=tokens, chunk=512,
                       checkpointing=True)
     bound = grown_bytes(of, step, dtype=dtype, tokens=rows * tokens, give_back=way == "given back")
     return {"shape": shape, "layers": of.layers, "way": way, "dtype": dtype, "step_mebibytes": round(step / 2**20, 1),

@@ -45,6 +45,22 @@ class Group:
         return next(int(line.split()[1]) for line in (self.folder / file).read_text().splitlines() if line.split()[0] == field)
 
 
+class Unlimited:
+    """As a group, where there is no limit: nothing is charged, so nothing is known of a peak."""
+
+    def run(self, command: Sequence[str], **options) -> subprocess.Popen:
+        return subprocess.Popen(command, **options)
+
+    def peak_bytes(self) -> int | None:
+        return None
+
+    def at_limit(self) -> int:
+        return 0
+
+    def kills(self) -> int:
+        return 0
+
+
 def _place() -> tuple[Path, bool]:
     """Where a group can be made: under this process's own in v1, beside it in v2 (whose groups hold processes or groups)."""
     for line in OWN.read_text().splitlines():

@@ -31,7 +31,7 @@ def status(field: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
-def measure(folder: str, way: str, cache: Path) -> dict:
+def measure(folder: str, way: str, cache: Path, dtype: str = "bfloat16") -> dict:
     import accelerate  # noqa: F401
     import bitsandbytes  # noqa: F401
     import torch
@@ -39,10 +39,10 @@ def measure(folder: str, way: str, cache: Path) -> dict:
 
     place = base_model.resolve(folder)
     AutoModelForCausalLM._model_mapping[type(AutoConfig.from_pretrained(place.folder))]      # imports the architecture
-    base = base_model.Base(place, "benchmark", "bfloat16", cache)
+    base = base_model.Base(place, "benchmark", dtype, cache)
     before, began, processor = status("VmRSS"), time.monotonic(), time.process_time()
     if way == "transformers":
-        kept = base_model._with_transformers(base, detect.choose(), torch.bfloat16)
+        kept = base_model._with_transformers(base, detect.choose(), getattr(torch, dtype))
         how = way
     else:
         kept = base_model.load(base, detect.choose())
@@ -56,16 +56,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--only", nargs=2, metavar=("WAY", "CACHE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
-        print(json.dumps(measure(arguments.folder, arguments.only[0], Path(arguments.only[1]))))
+        print(json.dumps(measure(arguments.folder, arguments.only[0], Path(arguments.only[1]), arguments.dtype)))
         return
     rows = []
     for _ in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as cache:
             for way in WAYS:
-                command = [sys.executable, "-m", "edge_sleep.benchmarks.loading", arguments.folder, "--only", way, cache]
+                command = [sys.executable, "-m", "edge_sleep.benchmarks.loading", arguments.folder, "--dtype", arguments.dtype,
+                           "--only", way, cache]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 rows.append(json.loads(done.stdout.splitlines()[-1]))
                 print("{way:13} {seconds:7.2f} s, {processor_seconds:7.2f} s processor; resident {resident_mebibytes:6.0f} MiB, "

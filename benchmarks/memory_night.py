@@ -19,8 +19,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
-from edge_sleep.benchmarks.limits import Group, limited
+from edge_sleep.benchmarks.limits import Group, Unlimited, limited
 
 from edge_sleep.device import environment
 from edge_sleep.system.events import read_events
@@ -30,7 +31,8 @@ from edge_sleep.system.home import Home
 SETS = ("data.min_new=4", "data.augment=0", "data.held_out=0", "data.context=0", "replay.share=0", "replay.least=0",
         "train.epochs=2", "train.micro_batch=4", "train.learning_rate=2e-3", "lora.rank=4", "lora.alpha=8",
         "lora.targets=q_proj,v_proj", "gate.recall_probes=4", "gate.own_probes=2", "gate.retention_probes=4",
-        "gate.unknown_probes=4", "gate.max_new_tokens=4", "gate.retention_vs_before=0", "gate.retention_vs_base=0",
+        "gate.unknown_probes=4", "gate.character_probes=2", "gate.character_drop=1", "gate.inverted=1", "gate.recited=1",
+        "gate.max_new_tokens=4", "gate.retention_vs_before=0", "gate.retention_vs_base=0",
         "gate.unknowns_drop=1", "gate.loops=1", "gate.distinct=0", "quality.enabled=false", "salience.keep=0")
 _WORDS = ("heron harbour lamp shelf radio fern garden kettle blue gate spring barn hive ferry fog pier brother net "
           "bread oven cellar attic window rain orchard ladder apple basket river bridge stone path").split()
@@ -61,10 +63,11 @@ sys.stdin.readline()
 """
 
 
-def night(group: Group, home: Path, model: str, sessions: Path, sets: list[str], budget: str, held_bytes: int = 0) -> dict:
+def night(group: Group | Unlimited, home: Path, model: str, sessions: Path, sets: list[str], budget: str, held_bytes: int = 0,
+          errors: IO[str] | None = None) -> dict:
     """One night in `group`; what it took, how it ended, what had to shrink.
 
-    held_bytes: what a neighbour in the group takes as soon as the plan is made.
+    held_bytes: what a neighbour in the group takes as soon as the plan is made. errors: where its progress goes.
     """
     command = [sys.executable, "-m", "edge_sleep", "night", "--home", str(home), "--model", model, "--sessions", str(sessions),
                "--budget", budget, "--json"]
@@ -73,8 +76,9 @@ def night(group: Group, home: Path, model: str, sessions: Path, sets: list[str],
     before, made = len(events_of(home)), plans(home)
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
+        heard = sys.stderr if errors is None else errors
         neighbour = group.run([sys.executable, "-c", NEIGHBOUR, str(held_bytes)], stdin=subprocess.PIPE) if held_bytes else None
-        process = group.run(command, stdout=said, stderr=sys.stderr, text=True)
+        process = group.run(command, stdout=said, stderr=heard, text=True)
         while neighbour is not None and process.poll() is None and plans(home) == made:
             time.sleep(0.01)
         if neighbour is not None and neighbour.stdin is not None:
@@ -95,7 +99,7 @@ def night(group: Group, home: Path, model: str, sessions: Path, sets: list[str],
             "loaded": [event["how"] for event in events if event["event"] == "loaded"],
             "plan": (record.get("plan") or {}).get("reasons"),
             "shrunk": [event for event in events if event["event"] == "shrunk"],
-            "phases": record.get("phases"), "adapter": record.get("candidate")}
+            "phases": record.get("phases"), "measured": measured, "adapter": record.get("candidate")}
 
 
 def events_of(home: Path) -> list[dict]:

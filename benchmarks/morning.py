@@ -168,7 +168,7 @@ def main() -> None:
         middle = {key: statistics.median(row[key] for row in rows) for key in ("load", "first", "tokens_per_second",
                                                                                "peak_mebibytes")}
         spans = {key: (min(row[key] for row in rows), max(row[key] for row in rows)) for key in middle}
-        table.append({"form": name, **middle, "spans": spans, "verdict": verdicts.get(name)})
+        table.append({"form": name, **middle, "spans": spans, "rounds": rows, "verdict": verdicts.get(name)})
         print(f"{name:24} {middle['first']:6.2f} s ({spans['first'][0]:.2f} to {spans['first'][1]:.2f}) "
               f"{middle['tokens_per_second']:8.1f} ({spans['tokens_per_second'][0]:.1f} to {spans['tokens_per_second'][1]:.1f}) "
               f"{middle['peak_mebibytes']:9.0f}", flush=True)

@@ -7,7 +7,7 @@ NF4 with double quantisation, bfloat16, LoRA r=4 on q_proj and v_proj, checkpoin
 supervised; the same words for all. Each contender runs in a process of its own and takes two steps; the second, with AdamW's
 moments there, is measured. Peak = bytes of the model's tensors and of the optimiser's moments, plus the highest sum of
 the allocations that PyTorch's profiler logs within the step. RSS is the process's peak less what the imports took.
-`hf` is the Trainer's loss (full logits) without PEFT's float32 copy of the embedding; `trl` is SFTTrainer as it comes.
+`hf` is transformers.Trainer (full logits) without PEFT's float32 copy of the embedding; `trl` is SFTTrainer as it comes.
 The last line is one JSON document.
 """
 from __future__ import annotations
@@ -16,22 +16,20 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from edge_sleep.benchmarks.contenders import CONTENDERS, Gate, asked, settings_of, settled
 from edge_sleep.benchmarks.loading import status
 
 from edge_sleep.device import environment
 
 SHAPES = ((1, 512), (4, 512), (4, 1024))
-RANK, TARGETS, RATE = 4, "q_proj,v_proj", 1e-4
 
 
 class Peak:
-    """The highest sum of allocations in a window of CPU work, in bytes above what was there when it began."""
+    """The highest sum of allocations in a window of work, in bytes above what was there when it began."""
 
     bytes = 0
 
@@ -39,6 +37,14 @@ class Peak:
     def window(self) -> Iterator[None]:
         import torch
 
+        if torch.cuda.is_available():
+            settled()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            yield
+            settled()
+            self.bytes = max(self.bytes, torch.cuda.max_memory_allocated() - before)
+            return
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
             yield
         held = 0
@@ -46,11 +52,6 @@ class Peak:
         for event in sorted(events, key=lambda event: event.start_ns()):
             held += event.nbytes()
             self.bytes = max(self.bytes, held)
-
-
-def words(rows: int, tokens: int, vocabulary: int) -> list[list[int]]:
-    """Token ids by a fixed rule; the second half of each row is supervised."""
-    return [[(1 + 7919 * (row * tokens + place)) % (vocabulary - 1) + 1 for place in range(tokens)] for row in range(rows)]
 
 
 def resident(model: Any, moments: int = 2) -> int:
@@ -67,11 +68,12 @@ def resident(model: Any, moments: int = 2) -> int:
     return sum(seen.values()) + moments * trained
 
 
-class Window:
-    """Stands between a contender's steps: the second one, with AdamW's moments there, is measured."""
+class Window(Gate):
+    """The second step, with AdamW's moments there, is measured."""
 
     def __init__(self) -> None:
-        self.peak, self.steps, self.losses = Peak(), 0, list[float]()
+        super().__init__()
+        self.peak, self.steps = Peak(), 0
         self._open: Any = None
 
     def enter(self, *_: Any) -> None:
@@ -84,135 +86,7 @@ class Window:
             self._open.__exit__(None, None, None)
             self._open = None
         self.steps += 1
-        if loss is not None:
-            self.losses.append(loss)
-
-
-def settings_of(sets: list[str]) -> dict:
-    """`key=value` items as a contender's settings; `train.` in front may be left out."""
-    given = (entry.partition("=") for entry in sets)
-    return {key.removeprefix("train."): json.loads(value) if value[:1] in "0123456789tfn-" else value for key, _, value in given}
-
-
-def ours(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
-    import torch
-
-    from edge_sleep.config import Lora, Train
-    from edge_sleep.data.dataset import TokenisedExample
-    from edge_sleep.device import detect
-    from edge_sleep.model import adapter
-    from edge_sleep.model import base as base_model
-    from edge_sleep.train import blocks, loop, objective
-
-    of = {"dtype": "bfloat16", "rank": RANK, "targets": TARGETS, "embedding": "full", **settings}
-    form = base_model.INT8_EMBEDDING if of.pop("embedding") == "int8" else base_model.QUANTISATION
-    declared = base_model.Base(base_model.resolve(folder), "", of.pop("dtype"), quantisation=form)
-    loaded = base_model.load(declared, detect.choose())
-    lora = Lora(rank=of.pop("rank"), alpha=8, targets=of.pop("targets"))
-    train = Train(**{"epochs": 2, "micro_batch": rows, "learning_rate": RATE, "warmup": 0.0, "loss_floor": 0,
-                     "checkpointing": True, **of})
-    objective.prepare_for_training(loaded.model, train.checkpointing)
-    model = adapter.attach_new(loaded.model, lora, seed=0)
-    blocks.make_lean(model, checkpointing=train.checkpointing)
-    loss_of, _ = objective.chunked_objective(model, train.loss_chunk)
-    examples = [TokenisedExample(tuple(row), tokens // 2, tokens, 1.0) for row in words(rows, tokens, len(loaded.tokenizer))]
-    torch.manual_seed(0)
-    loop.train(model, examples, train, pad=0, loss_of=loss_of, may_step=gate.enter, save=lambda *_: None,
-               on_step=lambda progress, steps, rate: gate.leave(progress.losses[-1]), monotonic=time.monotonic, state_every=1e9)
-    return model
-
-
-def stock(folder: str) -> Any:
-    """The base as Hugging Face's own guide loads it, the adapter on it."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    from edge_sleep.device import detect
-    from edge_sleep.model import base as base_model
-
-    place = base_model.resolve(folder)
-    model = base_model._with_transformers(base_model.Base(place, "", "bfloat16"), detect.choose(), torch.bfloat16)
-    base_model._keep_one_form(model)
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    model.config.use_cache = False
-    torch.manual_seed(0)
-    return get_peft_model(model, LoraConfig(r=RANK, lora_alpha=8, target_modules=TARGETS.split(","), task_type="CAUSAL_LM"))
-
-
-def batch_of(rows: int, tokens: int, vocabulary: int) -> dict[str, Any]:
-    return labelled(words(rows, tokens, vocabulary))
-
-
-def labelled(rows: list[list[int]]) -> dict[str, Any]:
-    """Rows of equal length as the models of transformers take them, the second half of each supervised."""
-    import torch
-
-    ids = torch.tensor(rows)
-    labels = ids.clone()
-    labels[:, :ids.shape[1] // 2] = -100
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
-
-
-def hf(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
-    from transformers import AutoTokenizer
-
-    return train_plainly(stock(folder), batch_of(rows, tokens, len(AutoTokenizer.from_pretrained(folder))), settings, gate)
-
-
-def train_plainly(model: Any, batch: dict[str, Any], settings: dict, gate: Any) -> Any:
-    """The loop of the guides: the model's own loss over full logits, clipping, AdamW."""
-    import torch
-
-    model.train()
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    batch = {name: value.to(trained[0].device) for name, value in batch.items()}
-    optimiser = torch.optim.AdamW(trained, lr=RATE, foreach=False)
-    for _ in range(settings.get("steps", 10_000)):
-        gate.enter()
-        loss = model(**batch).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        gate.leave(loss.item())
-    return model
-
-
-def trl(folder: str, rows: int, tokens: int, settings: dict, gate: Any) -> Any:
-    import torch
-    from datasets import Dataset
-    from transformers import AutoTokenizer, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = stock(folder)
-    made = words(rows, tokens, len(tokenizer))
-    answers = [[int(place >= tokens // 2) for place in range(tokens)]] * len(made)
-    data = Dataset.from_dict({"input_ids": made * 2, "completion_mask": answers * 2})
-
-    class Watch(TrainerCallback):
-        def on_step_begin(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
-            gate.enter()
-
-        def on_step_end(self, arguments: Any, state: Any, control: Any, **_: Any) -> None:
-            gate.leave()
-
-        def on_log(self, arguments: Any, state: Any, control: Any, logs: dict | None = None, **_: Any) -> None:
-            if logs and "loss" in logs:
-                gate.losses.append(float(logs["loss"]))
-
-    with tempfile.TemporaryDirectory() as out:
-        SFTTrainer(model=model, args=SFTConfig(
-            output_dir=out, per_device_train_batch_size=rows, max_steps=settings.get("steps", 10_000), learning_rate=RATE,
-            logging_steps=1, max_length=tokens, report_to=[], bf16=True, gradient_checkpointing=True, save_strategy="no",
-            use_cpu=not torch.cuda.is_available(), completion_only_loss=True, optim="adamw_torch",
-            gradient_checkpointing_kwargs={"use_reentrant": False}, dataset_num_proc=None, disable_tqdm=True),
-            train_dataset=data, processing_class=tokenizer, callbacks=[Watch()]).train()
-    return model
-
-
-# (model folder, rows, tokens, settings, gate that stands between the steps) -> the model
-CONTENDERS: dict[str, Callable[[str, int, int, dict, Any], Any]] = {"ours": ours, "hf": hf, "trl": trl}
+        super().leave(loss)
 
 
 def measure(folder: str, who: str, rows: int, tokens: int, settings: dict) -> dict:
@@ -222,7 +96,7 @@ def measure(folder: str, who: str, rows: int, tokens: int, settings: dict) -> di
 
     before = status("VmRSS")
     gate = Window()
-    model = CONTENDERS[who](folder, rows, tokens, settings if who == "ours" else {"steps": 2}, gate)
+    model = CONTENDERS[who](folder, rows, tokens, asked(who, settings, 2), gate)
     standing, window, losses = resident(model), gate.peak.bytes, gate.losses
     return {"who": who, "rows": rows, "tokens": tokens, "settings": settings, "peak_mebibytes": (standing + window) / 2**20,
             "standing_mebibytes": standing / 2**20, "step_mebibytes": window / 2**20, "rss_mebibytes": status("VmHWM") - before,

@@ -11,12 +11,16 @@ import shutil
 from pathlib import Path
 
 from edge_sleep.model.known_shapes import KNOWN
+from edge_sleep.model.shape import Shape
 from edge_sleep.seedling import MODEL as SEEDLING
 
+# Beside the published ones: the smallest that goes every way of the code, for a try of seconds.
+TINY = Shape(hidden=64, layers=2, heads=2, kv_heads=1, head_size=32, intermediate=128, vocabulary=2048, tied=True, context=512)
+MADE = {"tiny": TINY, **KNOWN}
 
-def config_of(name: str) -> dict:
-    """The keys of config.json that make the shape."""
-    shape = KNOWN[name]
+
+def keys(shape: Shape) -> dict:
+    """Those of config.json that make the shape."""
     return {"hidden_size": shape.hidden, "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads,
             "num_key_value_heads": shape.kv_heads, "intermediate_size": shape.intermediate, "vocab_size": shape.vocabulary,
             "tie_word_embeddings": shape.tied}
@@ -24,6 +28,11 @@ def config_of(name: str) -> dict:
 
 def make(name: str, folder: Path, seed: int = 0) -> Path:
     """Write a loadable model folder of shape `name` with random bf16 weights; returns it."""
+    return write(MADE[name], folder, seed)
+
+
+def write(shape: Shape, folder: Path, seed: int = 0) -> Path:
+    """As `make`, of any shape whose vocabulary holds the seedling's."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -32,7 +41,7 @@ def make(name: str, folder: Path, seed: int = 0) -> Path:
         if (SEEDLING / file).is_file():
             shutil.copy(SEEDLING / file, folder)
     torch.manual_seed(seed)
-    config = Qwen2Config(**config_of(name), max_position_embeddings=32768, rope_theta=1e6, rms_norm_eps=1e-6,
+    config = Qwen2Config(**keys(shape), max_position_embeddings=shape.context or 32768, rope_theta=1e6, rms_norm_eps=1e-6,
                          dtype="bfloat16")
     Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
     return folder
@@ -40,7 +49,7 @@ def make(name: str, folder: Path, seed: int = 0) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("shape", choices=sorted(KNOWN))
+    parser.add_argument("shape", choices=sorted(MADE))
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     print(make(arguments.shape, arguments.folder))

@@ -17,68 +17,91 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from edge_sleep.benchmarks import peak
+from edge_sleep.benchmarks.ceilings import matmul_gflops
+from edge_sleep.benchmarks.contenders import CONTENDERS, Gate, asked, settings_of, settled
 
 from edge_sleep.device import environment
 from edge_sleep.model.shape import Shape, read
 
 
-class Turnstile:
+class Turnstile(Gate):
     """Lets a contender take as many steps as the parent asks for, one line on standard input a turn, and times them."""
 
     def __init__(self) -> None:
-        self.left, self.times, self.losses = 0, list[float](), list[float]()
-        self.began = 0.0
+        super().__init__()
+        self.left, self.times, self.processor = 0, list[float](), list[float]()
+        self.began = self.worked = 0.0
 
     def enter(self, *_: Any) -> None:
         if not self.left:
             if self.times:
-                print(json.dumps({"seconds": self.times, "losses": self.losses}), flush=True)
-                self.times, self.losses = [], []
+                print(json.dumps({"seconds": self.times, "processor": self.processor, "losses": self.losses}), flush=True)
+                self.times, self.processor, self.losses = [], [], []
             line = sys.stdin.readline()
             if not line.strip():
                 sys.exit(0)
             self.left = int(line)
-        self.began = time.monotonic()
+        settled()
+        self.began, self.worked = time.monotonic(), time.process_time()
 
     def leave(self, loss: float | None = None) -> None:
+        settled()
         self.times.append(time.monotonic() - self.began)
-        if loss is not None:
-            self.losses.append(loss)
+        self.processor.append(time.process_time() - self.worked)
+        super().leave(loss)
         self.left -= 1
 
 
 def serve(folder: str, who: str, rows: int, tokens: int, settings: dict) -> None:
     """Load the contender and take turns until standard input ends."""
-    turnstile = Turnstile()
-    peak.CONTENDERS[who](folder, rows, tokens, {**settings, "epochs": 10_000} if who == "ours" else settings, turnstile)
+    CONTENDERS[who](folder, rows, tokens, asked(who, settings), Turnstile())
+
+
+class ContenderEnded(Exception):
+    """A contender that takes no more turns: who, its exit code, its last words."""
+
+    def __init__(self, who: str, code: int, last: str):
+        super().__init__(f"{who} ended with exit code {code}: {last}")
+        self.who, self.code, self.last = who, code, last
 
 
 class Contender:
+    """A process that has loaded its model and takes steps when it is asked to."""
+
     def __init__(self, folder: str, who: str, shape: str, sets: list[str]):
         command = [sys.executable, "-m", "edge_sleep.benchmarks.step_time", folder, "--only", who, "--shapes", shape,
                    *(part for entry in sets for part in ("--set", entry))]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.who = who
+        self._said = tempfile.TemporaryFile("w+")                # noqa: SIM115 - closed by `close`
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True)
 
     def turn(self, steps: int) -> dict:
+        """Take `steps` steps: their seconds and losses. Raises ContenderEnded."""
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(f"{steps}\n")
+            self.process.stdin.flush()
         # The answer comes when the contender asks for its next turn; libraries may have printed lines of their own.
         for line in self.process.stdout:
             if line.startswith('{"seconds"'):
                 return json.loads(line)
-        raise SystemExit(f"a contender ended: exit code {self.process.wait()}")
+        code = self.process.wait()
+        self._said.seek(0)
+        raise ContenderEnded(self.who, code, (self._said.read().strip().splitlines() or ["it said nothing"])[-1])
 
     def close(self) -> None:
         assert self.process.stdin
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
+        self._said.close()
 
 
 def step_gflop(shape: Shape, rows: int, tokens: int) -> float:
@@ -91,48 +114,49 @@ def step_gflop(shape: Shape, rows: int, tokens: int) -> float:
     return (linears + head + attention) / 1e9
 
 
-def matmul_gflops(shape: Shape, rows: int, seconds: float = 1.0) -> float:
-    """GFLOP per second of the bare product of the largest layer, forward and backward by turns."""
-    import torch
+def in_turns(folder: str, given: str, who: Sequence[str], sets: list[str], rounds: int, steps: int, say: Callable[[str], None],
+             metered: Callable[[str], AbstractContextManager[None]] = lambda who: nullcontext()) -> dict:
+    """Everybody's seconds a step in every round, one after another, beside the bare product of that round.
 
-    left, right = (torch.randn(size, dtype=torch.bfloat16) for size in ((rows, shape.hidden), (shape.intermediate, shape.hidden)))
-    given = torch.nn.functional.linear(left, right)
-    began, times = time.monotonic(), 0
-    while time.monotonic() - began < seconds:
-        torch.nn.functional.linear(left, right)
-        given @ right
-        times += 2
-    return times * 2 * rows * shape.hidden * shape.intermediate / (time.monotonic() - began) / 1e9
+    metered(who): entered for each turn of `who`. Raises ContenderEnded.
+    """
+    rows, tokens = map(int, given.split("x"))
+    shape, dtype = read(Path(folder)), settings_of(sets).get("dtype", "bfloat16")
+    seconds: dict[str, list[float]] = {name: [] for name in who}
+    processor: dict[str, list[float]] = {name: [] for name in who}
+    first_losses, rates = {}, []
+    contenders = {name: Contender(folder, name, given, sets) for name in who}
+    try:
+        for name, contender in contenders.items():
+            first_losses[name] = contender.turn(2)["losses"]                # to warm up, not counted
+        for number in range(rounds):
+            rates.append(matmul_gflops(shape, rows * tokens, dtype))
+            for name, contender in contenders.items():
+                with metered(name):
+                    taken = contender.turn(steps)
+                seconds[name].append(statistics.median(taken["seconds"]))
+                processor[name].append(statistics.median(taken["processor"]))
+            say(f"{given} round {number + 1}: " + ", ".join(f"{name} {times[-1]:.3g} s" for name, times in seconds.items())
+                + f"; bare product {rates[-1]:.0f} GFLOP/s")
+    finally:
+        for contender in contenders.values():
+            contender.close()
+    return {"shape": given, "sets": sets, "seconds": seconds, "processor": processor, "matmul_gflops": rates,
+            "gflop": step_gflop(shape, rows, tokens), "first_losses": first_losses}
 
 
 def compare(folder: str, given: str, against: list[str], sets: list[str], rounds: int, steps: int,
             say: Callable[[str], None]) -> dict:
     """All contenders on one shape: every turn, the ratios, the share of the bare product."""
-    rows, tokens = map(int, given.split("x"))
-    shape = read(Path(folder))
-    contenders = {who: Contender(folder, who, given, sets if who == "ours" else []) for who in ("ours", *against)}
-    seconds: dict[str, list[float]] = {who: [] for who in contenders}
-    first_losses, rates = {}, []
-    for who, contender in contenders.items():
-        first_losses[who] = contender.turn(2)["losses"]                # to warm up, not counted
-    for number in range(rounds):
-        rates.append(matmul_gflops(shape, rows * tokens))
-        for who, contender in contenders.items():
-            seconds[who].append(statistics.median(contender.turn(steps)["seconds"]))
-        say(f"{given} round {number + 1}: " + ", ".join(f"{who} {taken[-1]:.2f} s" for who, taken in seconds.items())
-            + f"; bare product {rates[-1]:.0f} GFLOP/s")
-    for contender in contenders.values():
-        contender.close()
-    gflop = step_gflop(shape, rows, tokens)
-    shares = sorted(gflop / taken / rate for taken, rate in zip(seconds["ours"], rates, strict=True))
+    found = in_turns(folder, given, ("ours", *against), sets, rounds, steps, say)
+    seconds, gflop = found["seconds"], found["gflop"]
+    shares = sorted(gflop / taken / rate for taken, rate in zip(seconds["ours"], found["matmul_gflops"], strict=True))
     ratios = {who: sorted(theirs / mine for mine, theirs in zip(seconds["ours"], seconds[who], strict=True)) for who in against}
-    for who, found in ratios.items():
-        say(f"{given}: {who} / ours {statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})")
+    for who, of in ratios.items():
+        say(f"{given}: {who} / ours {statistics.median(of):.2f} ({of[0]:.2f} to {of[-1]:.2f})")
     say(f"{given}: {statistics.median(shares):.0%} ({shares[0]:.0%} to {shares[-1]:.0%}) of the bare product, "
         f"for {gflop:.0f} GFLOP")
-    return {"shape": given, "sets": sets, "seconds": seconds, "matmul_gflops": rates, "gflop": gflop,
-            "first_losses": first_losses, "ratios": {who: _spread(found) for who, found in ratios.items()},
-            "of_matmul": _spread(shares)}
+    return found | {"ratios": {who: _spread(of) for who, of in ratios.items()}, "of_matmul": _spread(shares)}
 
 
 def _spread(found: list[float]) -> dict[str, float]:
@@ -152,7 +176,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.only:
         rows, tokens = map(int, arguments.shapes.split("x"))
-        serve(arguments.folder, arguments.only, rows, tokens, peak.settings_of(arguments.sets))
+        serve(arguments.folder, arguments.only, rows, tokens, settings_of(arguments.sets))
         return
     results = [compare(arguments.folder, given, [name for name in arguments.against.split(",") if name], arguments.sets,
                        arguments.rounds, arguments.steps, lambda text: print(text, flush=True))

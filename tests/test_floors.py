@@ -14,6 +14,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 # Beside the floors: they may use any room; the rooms may use the paths in seedling/__init__.py, no more.
 BESIDE = ("seedling", "benchmarks", "kernels", "profiles")
+# The suite is a command, and no room below could use it; benchmarks/ imports no command, so that nothing goes in a circle.
+COMMANDS = {("cli/bench.py", "benchmarks")}
 ONE_ROOM = ({"errors", "config"}, {"night", "stages"}, {"cli", "__main__"})
 
 
@@ -31,6 +33,8 @@ def imported(tree: ast.AST) -> set[tuple[str, ...]]:
 
 def offences(file: Path, text: str) -> list[str]:
     room = file.parts[0].removesuffix(".py")
+    if room == "benchmarks":
+        return [f"{file} imports a command" for parts in imported(ast.parse(text)) if parts[:1] == ("cli",)]
     if room in (*BESIDE, "__init__"):
         return []
     found = []
@@ -40,12 +44,13 @@ def offences(file: Path, text: str) -> list[str]:
             same = other == room or any({room, other} <= rooms for rooms in ONE_ROOM)
             if not same and FLOOR[other] >= FLOOR[room]:
                 found.append(f"{file} (floor {FLOOR[room]}) imports {other} (floor {FLOOR[other]})")
-        elif other in BESIDE and (other != "seedling" or not (len(parts) == 1 or parts[1].isupper())):
+        elif other in BESIDE and (file.as_posix(), other) not in COMMANDS and (other != "seedling" or not (len(parts) == 1 or parts[1].isupper())):
             found.append(f"{file} imports {'.'.join(parts)}, which stands beside the floors")
     return found
 
 
 FILES = [file.relative_to(PACKAGE) for file in sorted(PACKAGE.rglob("*.py"))]
+BENCHMARKS = PACKAGE.parent / "benchmarks"
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
@@ -54,8 +59,15 @@ def test_imports_go_down(file: Path) -> None:
     assert offences(file, (PACKAGE / file).read_text()) == []
 
 
+def test_no_benchmark_imports_a_command() -> None:
+    found = [offence for file in sorted(BENCHMARKS.rglob("*.py"))
+             for offence in offences(file.relative_to(BENCHMARKS.parent), file.read_text())]
+    assert found == []
+
+
 @pytest.mark.parametrize("file, line", [
     ("data/x.py", "from edge_sleep.model import base"), ("model/x.py", "def f():\n    import edge_sleep.checkpoint.store"),
-    ("system/x.py", "from edge_sleep import night"), ("model/x.py", "from edge_sleep.seedling.grow import main")])
+    ("system/x.py", "from edge_sleep import night"), ("cli/night.py", "from edge_sleep.benchmarks.suite import run"),
+    ("benchmarks/x.py", "from edge_sleep.cli import output"), ("model/x.py", "from edge_sleep.seedling.grow import main")])
 def test_the_guard_sees_it(file: str, line: str) -> None:
     assert offences(Path(file), line)

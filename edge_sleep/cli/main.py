@@ -20,6 +20,7 @@ import typer
 from edge_sleep import __version__
 from edge_sleep.cli import (
     backup,
+    bench,
     chat,
     current,
     doctor,
@@ -73,7 +74,7 @@ def root(version: Annotated[bool, typer.Option("--version", callback=_version, i
 
 
 for _module in (night, ingest, teach, plan, status, current, verify, report, rollback, prune, backup, restore, forget,
-                chat, serve, doctor, watch, ship, worker):
+                chat, serve, doctor, watch, ship, worker, bench):
     _name = _module.__name__.rpartition(".")[2]
     app.command(_name)(_module.command)
 app.add_typer(experiences.app, name="experiences")

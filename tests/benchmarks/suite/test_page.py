@@ -1,0 +1,47 @@
+"""The page: self-contained, every figure on it, hostile names only as text; two results beside each other."""
+import re
+
+import pytest
+from edge_sleep.benchmarks.suite import growth, page, repeat
+from edge_sleep.benchmarks.suite.figures import KINDS
+
+from edge_sleep.errors import UsageError
+from tests.benchmarks.suite.made import result
+
+
+def test_the_page_asks_nobody_and_says_everything():
+    document = result()
+    html = page.as_html([document])
+    assert "<script" not in html and not re.search(r"(?:src|href)=", html) and "Content-Security-Policy" in html
+    for row in document["figures"]:
+        assert KINDS[row["figure"]].words in html
+    assert "MISS" in html and "no sensor here" in html and "a night ended rejected" in html and html.count("<svg") >= 4
+
+
+def test_a_hostile_name_is_text():
+    html = page.as_html([result({("step_seconds", "<b onload=x>"): [1.0, 2.0]})])
+    assert "<b onload" not in html and "&lt;b onload" in html
+
+
+def test_two_results_are_told_apart():
+    other = result({("step_seconds", "ours"): [3.0, 3.1, 3.2, 3.3, 3.4], ("step_seconds", "hf"): [6.0, 6.2, 6.4, 6.6, 6.8]},
+                   started="2026-11-28T02:00:00+00:00")
+    rows = {(row["figure"], row["ratio"], row.get("who")): row["same"] for row in repeat.told_apart(result(), other)}
+    assert rows == {("step_seconds", False, "ours"): False, ("step_seconds", False, "hf"): False, ("step_seconds", True, None): True}
+    html = page.as_html([result(), other])
+    assert "The same table twice" in html and "1 of 3 figures" in html
+    assert "within their noise: 1 of 1 ratios and 0 of 2 figures" in repeat.as_text(repeat.told_apart(result(), other))
+
+
+@pytest.mark.parametrize("change", [{"shape": "seedling"}, {"batch": "4x64"}, {"dtype": "bfloat16"}, {"sets": ["lora.rank=8"]}])
+def test_results_of_two_things_are_not_compared(change):
+    with pytest.raises(UsageError, match=next(iter(change))):
+        repeat.told_apart(result(), result(**change))
+
+
+def test_growth_has_its_curves_and_decisions():
+    curves = [growth.fitted("select", [(10_000, 0.1), (20_000, 0.2), (40_000, 0.4)])]
+    document = result() | {"benchmark": "growth", "curves": curves, "decisions": growth.decided(curves)}
+    html = page.as_html([document])
+    assert "exponent 1.00" in html and "200,000 experiences" in html and "extrapolated 5 times beyond 40,000" in html
+    assert "How cost grows" in html
