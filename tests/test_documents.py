@@ -11,6 +11,7 @@ from functools import cache
 import pytest
 
 from edge_sleep import config
+from edge_sleep.benchmarks.suite import budgets
 from edge_sleep.cli import plan
 from edge_sleep.errors import Exit
 from tests.documents import PAGES, TOP, blocks, command_of, parse, shell_lines, spans, text, words_of
@@ -56,12 +57,16 @@ def test_modules_that_are_named(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks(page: str) -> None:
-    """YAML is a home's configuration, JSON is JSON, Python compiles and finds what it takes from edge_sleep."""
+    """YAML is a home's configuration or a benchmark's budgets, JSON is JSON, Python compiles and finds what it takes from edge_sleep."""
     for language, body in blocks(page):
         if language == "json":
             json.loads(body)
         elif language == "yaml":
-            config.Config.model_validate(config._merge([_document(body)]))
+            said = _document(body)
+            if "lines" in said:
+                budgets.Budgets.model_validate(said)
+            else:
+                config.Config.model_validate(config._merge([said]))
         elif language == "python":
             for node in ast.walk(ast.parse(body)):
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("edge_sleep"):
