@@ -2,8 +2,8 @@
 
     python .ci/policy.py [WORD...]
 
-With words only the modules whose name holds one. Ends with 1 where a module is below the threshold, or a test fails. A module that
-decides is a pure function from what was measured to a verdict with its reason; what it decides must have been tried both ways.
+With words only the modules whose name holds one. Ends with 1 where a module is below the threshold, or a test fails. A module
+that decides is a pure function from what was measured to a verdict with its reason: each branch must have been taken both ways.
 """
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def measured(modules: dict[str, tuple[str, ...]]) -> tuple[int, dict[str, dict]]
         settings, report = Path(folder) / "rc", Path(folder) / "report.json"
         only = "\n".join(f"    */edge_sleep/{name}.py" for name in modules)
         settings.write_text(f"[run]\nbranch = True\ndata_file = {folder}/data\ninclude =\n{only}\n")
-        code = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "not long and not alone", "-p", "no:cacheprovider", "--no-header",
-                               "--cov", f"--cov-config={settings}", f"--cov-report=json:{report}", "--cov-report=", *files],
-                              cwd=ROOT).returncode
+        command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-m", "not long and not alone", "-p", "no:cacheprovider",
+                   "--cov", f"--cov-config={settings}", f"--cov-report=json:{report}", "--cov-report=", *files]
+        code = subprocess.run(command, cwd=ROOT).returncode
         found = json.loads(report.read_text())["files"] if report.is_file() else {}
     return code, {name: found.get(f"edge_sleep/{name}.py", {}) for name in modules}
 
