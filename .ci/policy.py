@@ -25,7 +25,6 @@ POLICY: dict[str, tuple[str, ...]] = {
     "data/quality/corpus": ("data/quality/test_corpus",),
     "data/quality/cut": ("data/quality/test_gate",),
     "data/quality/gate": ("data/quality/test_gate",),
-    "data/quality/history": ("data/quality/test_gate", "data/quality/test_confabulation"),
     "data/quality/inversion": ("data/quality/test_gate",),
     "data/quality/loops": ("data/quality/test_gate", "data/quality/test_repetition"),
     "data/quality/manner": ("data/quality/test_manner",),
