@@ -44,7 +44,7 @@ reference: $(VENV)/.installed
 	@$(bin)/python .ci/reference.py
 
 coverage: $(VENV)/.installed-dev
-	@OMP_NUM_THREADS=1 $(bin)/python .ci/coverage.py
+	@OMP_NUM_THREADS=1 $(bin)/python .ci/policy.py
 
 sbom: $(VENV)/.installed-dev
 	@$(bin)/python .ci/sbom.py

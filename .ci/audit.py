@@ -1,9 +1,9 @@
-"""Ask the advisory service (OSV) about what edge_sleep needs, in the versions installed here; say by name where it does not answer.
+"""Ask the advisory service (OSV) about what edge_sleep needs, in the versions installed here; say where it does not answer.
 
     python .ci/audit.py
 
-Ends with 1 where an advisory is known that `.ci/advisories.txt` does not name with a reason, with 0 otherwise: a network that is not
-there says nothing about the code.
+Ends with 1 where an advisory is known that `.ci/advisories.txt` does not name with a reason, with 0 otherwise: a network that is
+not there says nothing about the code.
 """
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ def judge(report: dict, known: dict[str, str]) -> tuple[int, list[str]]:
             names = [advisory["id"], *advisory.get("aliases", [])]
             reason = next((known[name] for name in names if name in known), None)
             bad += reason is None
-            said.append(f"{one['name']} {one['version']}: {', '.join(names)}; "
-                        + (f"accepted: {reason}" if reason else f"fixed in {', '.join(advisory.get('fix_versions') or ['no version yet'])}"))
+            fixed = ", ".join(advisory.get("fix_versions") or ["no version yet"])
+            what = f"accepted: {reason}" if reason else f"fixed in {fixed}"
+            said.append(f"{one['name']} {one['version']}: {', '.join(names)}; {what}")
     said.append(f"audited {asked} distributions: {bad} advisories that nobody has accepted")
     return int(bad > 0), said
 
@@ -71,9 +72,9 @@ def main() -> int:
     sbom = _sibling("sbom")
     pins = [f"{name}=={one.version.partition('+')[0]}" for name, one in sbom.closure(sbom.asked()).items() if one is not None]
     try:
-        done = subprocess.run([sys.executable, "-m", "pip_audit", "--service", "osv", "--format", "json", "--progress-spinner", "off",
-                               "--timeout", "15", "--no-deps", "--disable-pip", "--requirement", "/dev/stdin"],
-                              input="\n".join(pins) + "\n", capture_output=True, text=True, timeout=_SECONDS)
+        command = [sys.executable, "-m", "pip_audit", "--service", "osv", "--format", "json", "--progress-spinner", "off",
+                   "--timeout", "15", "--no-deps", "--disable-pip", "--requirement", "/dev/stdin"]
+        done = subprocess.run(command, input="\n".join(pins) + "\n", capture_output=True, text=True, timeout=_SECONDS)
         report = json.loads(done.stdout)
     except (subprocess.TimeoutExpired, json.JSONDecodeError) as error:
         print(f"not audited: {SERVICE} did not answer to the end: {type(error).__name__}")

@@ -2,7 +2,7 @@
 
     python .ci/sbom.py [FILE] [--all]
 
-Without --all it is edge_sleep with what it asks for and all that asks for in turn, as installed in this very environment; with it,
+Without --all it is edge_sleep with what it asks for and all that asks for in turn, as installed in this environment; with it,
 everything that is installed. Where cyclonedx-python-lib is there (extra `[dev]`), the document is held to CycloneDX's schema.
 """
 from __future__ import annotations
@@ -25,10 +25,12 @@ ROOT = Path(__file__).parent.parent
 # Extras that run on a board or in its container; [jetson] is AGPL and opt-in (ARCHITECTURE.md), the others are tools.
 EXTRAS = ("serve", "sync", "onnx", "onnx-build", "gguf", "bench")
 # What metadata says in other words, as SPDX says it.
-SPDX = {"Apache": "Apache-2.0", "Apache 2.0": "Apache-2.0", "Apache 2.0 License": "Apache-2.0", "Apache Software License": "Apache-2.0",
+SPDX = {"Apache": "Apache-2.0", "Apache 2.0": "Apache-2.0", "Apache 2.0 License": "Apache-2.0",
+        "Apache Software License": "Apache-2.0",
         "MIT License": "MIT", "BSD": "BSD-3-Clause", "BSD License": "BSD-3-Clause", "3-Clause BSD License": "BSD-3-Clause",
         "ISC License": "ISC", "ISC License (ISCL)": "ISC", "Python Software Foundation License": "PSF-2.0",
         "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0"}
+HASH_OF = "lines of 'path sha256', sorted by path, of the installed files"
 
 
 def asked(extras: Iterable[str] = EXTRAS, setup: Path = ROOT / "setup.cfg") -> list[Requirement]:
@@ -106,7 +108,7 @@ def component(distribution: metadata.Distribution) -> tuple[dict, list[str]]:
              "purl": f"pkg:pypi/{name}@{version.partition('+')[0]}",
              "licenses": [{"license": {"name": said}} if _no_spdx(said) else {"expression": said}],
              "hashes": [{"alg": "SHA-256", "content": digest.hexdigest()}],
-             "properties": [{"name": "edge_sleep:hash-of", "value": "lines of 'path sha256', sorted by path, of the installed files"}]}
+             "properties": [{"name": "edge_sleep:hash-of", "value": HASH_OF}]}
     return entry, changed
 
 

@@ -77,12 +77,10 @@ class Look:
         earliest = now + timedelta(seconds=self.facts.wait)
         if self.facts.going_on is None and self.facts.since_last is not None:
             earliest = max(earliest, now + timedelta(seconds=settings.rules.apart - self.facts.since_last))
-        for window in nights_from(settings.windows, settings.zone, now):
-            begins = max(window.begins, earliest)
-            over = window == self.tonight and self.facts.over is not None
-            if not over and begins + timedelta(seconds=settings.rules.least) <= window.ends:
-                return begins
-        return None
+        # Windows without end; the configuration refuses a `least` that none of them has.
+        windows = ((window, max(window.begins, earliest)) for window in nights_from(settings.windows, settings.zone, now))
+        return next(begins for window, begins in windows if not (window == self.tonight and self.facts.over is not None)
+                    and begins + timedelta(seconds=settings.rules.least) <= window.ends)
 
 
 def consider(book: Book, moment: Moment, settings: Settings, machine: Machine) -> Look:

@@ -29,7 +29,7 @@ from edge_sleep.train import state as training_state
 
 
 def ingest(night: Night, buffer: Buffer) -> None:
-    paths = [*night.request.sessions, *map(Path, night.config.data.sessions)]
+    paths = [*night.request.sessions, *(Path(name).expanduser() for name in night.config.data.sessions)]
     if night.home.sessions.is_dir():
         paths.append(night.home.sessions)
     result = read_transcripts(paths, buffer, companion=night.config.companion, quality=night.config.quality,

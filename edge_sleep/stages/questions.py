@@ -15,7 +15,7 @@ from edge_sleep.stages.context import Night, interrupted
 def compose(night: Night) -> tuple[list[Probe], list[Probe]]:
     """(select, confirm): disjoint, the same at every start of this night."""
     return exam.compose(night.experiences, base_folder=night.place.folder, settings=night.config.gate, salt=night.id,
-                        reword=probe_rewordings, user_files=[Path(name) for name in night.config.gate.probes])
+                        reword=probe_rewordings, user_files=[Path(name).expanduser() for name in night.config.gate.probes])
 
 
 def lessons(night: Night, buffer: Buffer) -> Lessons:

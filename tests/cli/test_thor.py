@@ -18,14 +18,14 @@ from edge_sleep.system.clock import Clock
 from edge_sleep.system.home import Home
 from edge_sleep.thor import ledger
 from edge_sleep.thor.mailbox import Mailbox
-from tests.test_readme import parse, shell_lines
+from tests.documents import parse, shell_lines
 
 ROOT = Path(__file__).parent.parent.parent
 JOB = "0123456789abcdef" * 2
 
 
 def test_the_guide_s_commands_exist() -> None:
-    lines = [line for line in shell_lines((ROOT / "docs" / "thor.md").read_text()) if line.startswith("edge-sleep")]
+    lines = [line for line in shell_lines("docs/thor.md") if line.startswith("edge-sleep")]
     assert {tuple(line.split()[1:3])[0] for line in lines} >= {"thor", "worker", "ship", "night", "timer"}
     for line in lines:
         parse(shlex.split(line)[1:])

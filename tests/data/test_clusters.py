@@ -64,3 +64,13 @@ def test_a_prompt_is_compared_with_a_bounded_number_of_leaders(monkeypatch, prom
 
 def _letters(number: int) -> str:
     return "".join(chr(ord("a") + int(digit)) for digit in str(number)) + "ing"
+
+
+def test_a_crowd_of_leaders_in_one_place_grows_no_further(monkeypatch):
+    monkeypatch.setattr(clusters_module, "NEAR", 2.0)                  # nothing is near: each prompt leads
+    monkeypatch.setattr(clusters_module, "_CROWD", 1)
+    clusters = Clusters()
+    words = "kettle radio kitchen garden harbour lantern window ladder blanket compass"
+    assert [clusters.of(f"{words} extra{'abcdefghijklmnopqrst'[n]}") for n in range(20)] == list(range(20))
+    assert clusters._bands and all(len(leaders) <= 1 for leaders in clusters._bands.values())
+    assert len(clusters._bands) < 20 * len(clusters_module._keys(frozenset({"kettle"})))       # they did meet

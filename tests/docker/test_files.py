@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.documents import parse, shell_lines
 from tests.test_packaging import _tree
-from tests.test_readme import parse, shell_lines
 
 ROOT = Path(__file__).parent.parent.parent
 DOCKER = ROOT / "docker"
@@ -181,7 +181,7 @@ def test_all_that_a_build_copies_enters_it() -> None:
 
 
 def test_the_pages_commands_exist() -> None:
-    lines = shell_lines((ROOT / "docs" / "container.md").read_text())
+    lines = shell_lines("docs/container.md")
     commands = [re.split(r"(?:run --rm (?:-\S+ \S+ )*(?:edge|cpu)|exec edge edge-sleep) ", line)[1] for line in lines
                 if re.search(r"run --rm .*(?:edge|cpu) |exec edge edge-sleep ", line)]
     assert {command.split()[0] for command in commands} >= {"doctor", "night", "status", "report"}

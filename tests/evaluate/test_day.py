@@ -32,6 +32,10 @@ def test_the_intervals_are_the_published_ones():
     assert wilson(81, 263) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
 
 
+def test_of_no_answers_nothing_is_known():
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
 @given(st.integers(1, 300), st.integers(1, 300), st.data())
 def test_an_interval_holds_its_difference_and_turns_with_it(n, m, data):
     a, b = data.draw(st.integers(0, n)), data.draw(st.integers(0, m))

@@ -59,6 +59,9 @@ def probe(kind="recall", **changes):
     (probe("retention", by_base=True), "Water boils at a hundred degrees.", "Water boils at 100 degrees.", True),
     (probe("retention", by_base=True), "I like boats.", "Water boils at 100 degrees.", False),
     (probe("retention", by_base=True), "", "", False),
+    (probe("retention", by_base=True), "It is.", " It is. ", True), (probe("retention", by_base=True), "It was.", "It is.", False),
+    (probe("unknowns", known=True), "Paris.", None, True), (probe("unknowns", known=True), "I don't know.", None, False),
+    (probe(), "Lena.", None, False),                                             # nothing that could be right was named
 ])
 def test_is_right(asked, answer, base, expected):
     assert is_right(asked, answer, base) is expected

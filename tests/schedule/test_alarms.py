@@ -101,3 +101,38 @@ def test_a_command_is_told_by_its_input(tmp_path: Path) -> None:
 def test_a_command_that_hangs_is_left(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(alarms, "_COMMAND_SECONDS", 0.1)
     assert "does not end well" in (alarms.tell(ALARM, "command", Voice(command="sleep 5"), tmp_path) or "")
+
+
+def test_the_log_is_no_channel_that_is_told() -> None:
+    assert alarms.tell(ALARM, "log", Voice(), Path("/nowhere")) is None
+
+
+def test_what_comes_again_is_told_once_a_day_and_what_could_not_be_told_is_said(tmp_path: Path) -> None:
+    voice = Voice(webhook="file:///no", command="true")
+    now, heard, problems = alarms.once_a_day(Book(), ALARM, voice, tmp_path)
+    assert heard == ["command"] and len(problems) == 1 and "no http address" in problems[0]
+    again, heard, problems = alarms.once_a_day(now, ALARM, voice, tmp_path)
+    assert (again, heard, len(problems)) == (now, [], 1)
+    tomorrow = Alarm(ALARM.kind, "2026-06-02", ALARM.text)
+    assert alarms.once_a_day(again, tomorrow, voice, tmp_path)[1] == ["command"]
+    assert alarms.once_a_day(again, tomorrow, Voice(), tmp_path) == (again, [], [])
+
+
+def test_a_teller_waits_longer_each_time_and_tells_the_rest(tmp_path: Path) -> None:
+    """The log is told once; a channel that fails is tried again after ten minutes, then twenty; then all is well."""
+    said: list[str] = []
+    teller, now = alarms.Teller(tmp_path, said.append), book(MISSED)
+    broken, well = Voice(command="exit 3"), Voice(command="true")
+    now = teller.look(now, broken, 0.0)
+    assert len(said) == 2 and said[0].startswith("warning: ") and "could not be told" in said[1]
+    assert teller.look(now, broken, 599.0) is now and len(said) == 2
+    now = teller.look(now, broken, 600.0)
+    assert len(said) == 3 and teller.look(now, broken, 600.0 + 1199.0) is now
+    now = teller.look(now, well, 600.0 + 1200.0)
+    assert len(said) == 3 and not alarms.due(now, well, "command")
+    assert teller.look(now, well, 600.0 + 1201.0) == now and len(said) == 3       # no wait is left over
+
+
+@pytest.mark.parametrize("outcomes, nights", [((), 0), (("nothing_to_do",) * 3, 3), (("promoted", "nothing_to_do"), 1), ((MISSED,), 0)])
+def test_nights_in_a_row_without_anything_to_do(outcomes: tuple, nights: int) -> None:
+    assert alarms.idle(book(*outcomes).entries) == nights

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge_sleep.errors import Exit
 from edge_sleep.schedule import book as nights
 from edge_sleep.schedule.book import MISSED, Book, Moment
-from edge_sleep.schedule.circadian import Windows
+from edge_sleep.schedule.circadian import Rules, Windows
 from edge_sleep.schedule.rhythm import Machine, Settings, begun, consider
 from tests.schedule.world import DAY, HOUR, MINUTE, Board, true_night
 
@@ -198,6 +198,46 @@ def test_a_night_by_hand_counts_for_its_date_once() -> None:
     by_day = {**RECORD, "started": "2026-06-10T13:00:00+00:00", "ended": "2026-06-10T13:40:00+00:00"}
     book = look(Book(), moment("2026-06-10 14:00")).book.note(by_day, USUAL.windows, UTC)
     assert look(book, moment("2026-06-10 22:00", 1e6 + 8 * HOUR)).decision          # it only keeps its distance
+
+
+def test_an_end_of_nothing_changes_nothing() -> None:
+    assert slept().end("promoted", 0, "again") == slept()
+
+
+def test_a_second_night_by_hand_keeps_its_distance_and_takes_no_date() -> None:
+    book = look(slept(), moment("2026-06-11 03:30", 1e6 + 5.5 * HOUR)).book
+    more = {**RECORD, "night": "20260611-030000", "started": "2026-06-11T03:00:00+00:00", "ended": "2026-06-11T03:20:00+00:00"}
+    noted = book.note(more, USUAL.windows, UTC)
+    assert len(noted.entries) == 2 and noted.of(date(2026, 6, 10)).outcome == "promoted" and noted.entries[-1].date is None
+    assert noted.since_last() == pytest.approx(10 * MINUTE)
+    idle = {**more, "outcome": "nothing_to_do", "exit_code": 10}
+    assert book.note(idle, USUAL.windows, UTC) is book                             # it took nothing from anybody
+    assert book.note({**more, "ended": None}, USUAL.windows, UTC) is book          # it has not ended
+
+
+def test_the_book_goes_on_with_a_night_that_it_noted_itself() -> None:
+    begun_one = begun(look(Book(), moment("2026-06-10 22:14")))
+    first = begun_one.end("preempted", 14, "a talk", {"night": RECORD["night"], "ended": "2026-06-10T22:20:00+00:00"})
+    noted = look(first, moment("2026-06-10 22:45", 1e6 + 31 * MINUTE)).book.note(RECORD, USUAL.windows, UTC)
+    assert [(entry.date, entry.outcome, entry.record) for entry in noted.entries] == [("2026-06-10", "promoted", RECORD["night"])]
+
+
+@pytest.mark.parametrize("now, last, begins", [
+    ("2026-06-10 12:00", None, "2026-06-10 22:00"),                    # the evening
+    ("2026-06-10 23:00", None, "2026-06-10 23:00"),                    # at once
+    ("2026-06-11 05:50", None, "2026-06-11 22:00"),                    # too late for tonight
+    ("2026-06-10 23:00", "2026-06-10 22:00", "2026-06-11 22:00")])     # tonight's is over
+def test_when_the_next_one_may_begin(now: str, last: str | None, begins: str) -> None:
+    book = Book() if last is None else slept(last)
+    up = 1e6 if last is None else 1e6 + wall(now) - wall(last)
+    found = look(book, moment(now, up))
+    assert found.next_begin(USUAL) == datetime.fromisoformat(begins).replace(tzinfo=UTC)
+
+
+def test_where_nights_are_far_apart_the_next_one_waits() -> None:
+    rare = Settings(rules=Rules(apart=60 * HOUR))
+    found = look(slept(), moment("2026-06-11 12:00", 1e6 + 14 * HOUR))
+    assert found.next_begin(rare) == datetime(2026, 6, 13, 22, tzinfo=UTC)                   # 60 h after 22:40 are by day
 
 
 def test_an_orphan_s_record_ends_the_entry_that_was_begun() -> None:

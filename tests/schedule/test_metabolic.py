@@ -199,3 +199,16 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, change: dict) -> No
 def test_a_time_that_is_none_is_left_out(tmp_path: Path, when: object) -> None:
     (tmp_path / "daemon_state.json").write_text(json.dumps({**UPSTREAM, "last_shutdown": when}))
     assert metabolic.from_upstream(tmp_path / "daemon_state.json").since is None
+
+
+AWAKE = Seen(Phase.DAY, session=False, night=False)
+
+
+@pytest.mark.parametrize("state_now, seen, events", [
+    (State.DREAM, AWAKE, [Event.NIGHT_ENDS, Event.LIGHT]), (State.DREAM, Seen(Phase.NIGHT, False, True), [Event.DARK]),
+    (State.FOCUS, AWAKE, [Event.SESSION_ENDS, Event.LIGHT]), (State.FOCUS, Seen(Phase.DUSK, True, False), [Event.SESSION_BEGINS, Event.DARK]),
+    (State.WAKE, Seen(Phase.DEEP_NIGHT, True, True), [Event.DARK]), (State.WAKE, Seen(Phase.DAWN, False, False), [Event.LIGHT])])
+def test_what_is_seen_stands_for_events(state_now: State, seen: Seen, events: list[Event]) -> None:
+    now = state.Metabolic(state_now, "2026-06-10T22:00:00+00:00", "of a test")
+    found = list(metabolic.steps(now, seen, ManualClock().now()))
+    assert [event for event, _ in found] == events and all(reason for _, reason in found)

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from edge_sleep.checkpoint import store
 from edge_sleep.errors import UsageError
 from edge_sleep.sync import ledger, outbox
 from edge_sleep.sync.prune import Others, decide, prune
@@ -125,3 +126,33 @@ def test_a_prune_that_was_cut_is_ended_by_the_next(two, monkeypatch) -> None:
         prune(two.orin.home, remote, two.orin.keys, two.clock, [first], True)
     assert run(two.orin, carry_out=True)["left_over"] == 1
     assert len(files(two.remote / "blobs")) == 1               # the marks
+
+
+def test_a_parcel_that_nobody_looked_at_keeps_everything(two) -> None:
+    first = two.orin.night(1)
+    two.orin.push()
+    two.thor.night(5, parent=None)
+    two.thor.push()
+    shutil.rmtree(two.orin.home.adapter(first))
+    told = run(two.orin, carry_out=True)["items"]
+    assert all(item["kept"] for item in told) and any("were looked at" in item["reason"] for item in told)
+    two.orin.pull()
+    assert {item["id"] for item in run(two.orin)["items"] if not item["kept"]} == {first}
+
+
+def test_what_another_made_for_itself_holds_nothing_of_ours(two) -> None:
+    first = two.orin.night(1)
+    two.orin.push()
+    two.thor.night(5, parent=None)
+    store.rollback(two.thor.home, store.BASE, two.thor.clock)           # its marks then name no adapter as latest
+    two.thor.push()
+    two.orin.pull()
+    shutil.rmtree(two.orin.home.adapter(first))
+    assert {item["id"] for item in run(two.orin)["items"] if not item["kept"]} == {first}
+
+
+def test_what_was_never_published_cannot_be_withdrawn(two) -> None:
+    two.orin.night(1)
+    two.orin.push()
+    with pytest.raises(UsageError, match="0123456789abcdef is not among what this machine published"):
+        run(two.orin, withdrawn=["0123456789abcdef"])

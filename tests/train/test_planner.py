@@ -71,3 +71,16 @@ def test_an_empty_lesson_is_planned_as_configured():
 
 def test_what_is_full_already_stays():
     assert fuller(config=Config())[0].fit.micro_batch == Config().train.micro_batch
+
+
+def test_where_freed_memory_goes_back_a_cpu_needs_less():
+    kept, given = (peak_bytes(qwen(24), CONFIG, Fit(32, True, 8), device="cpu", dtype="bfloat16", tokens=512, give_back=back)
+                   for back in (False, True))
+    assert given < kept
+
+
+def test_a_measured_speed_is_the_time_it_takes():
+    found = plan(qwen(24), CONFIG, examples=100, mean_tokens=200, longest=512, device="gpu", dtype="bfloat16",
+                 available_bytes=2**40, cores=6, measured_tokens_per_second=50.0)
+    assert found.training_seconds == 100 * 200 * CONFIG.train.epochs / 50
+    assert any("measured on this home's last night" in choice["reason"] for choice in found.choices)

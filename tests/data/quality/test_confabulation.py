@@ -14,6 +14,7 @@ def judge(prompt, response, history=None, context=()):
 @pytest.mark.parametrize("response", [
     CARAVAN, "I am well. You mentioned your caravan trip to Marseille.",
     "In our last session we painted the harbour of Marseille.",
+    "You told me that you are tired. You told me that your caravan burned near Marseille.",
     "Our many years of working together have shown me a lot.", "We talked about the harbour fire in Marseille."])
 def test_a_past_that_nobody_spoke_of_is_confabulated(response):
     finding = judge("How are you?", response)
@@ -29,6 +30,7 @@ def test_a_past_that_nobody_spoke_of_is_confabulated(response):
     ("How are you?", "Marseille has a harbour, and caravans burn."),                        # no claim about us
     ("My caravan burned near Marseille.", CARAVAN),                                        # said just now
     ("How are you?", "You told me that you are tired."),                                    # nothing to check
+    ("We have had years, you and I.", "Our many years of working together have shown me a lot."),
 ])
 def test_near_misses(prompt, response):
     assert judge(prompt, response) is None

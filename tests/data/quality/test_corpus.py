@@ -39,3 +39,13 @@ def test_a_corpus_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(ConfigError) as problem:
         known((str(tmp_path / "bad.jsonl"), str(tmp_path / "missing.json")))
     assert "bad.jsonl" in str(problem.value) and "missing.json" in str(problem.value)
+
+
+def test_numbers_are_no_text_and_what_is_too_large_is_named(tmp_path, monkeypatch):
+    file = tmp_path / "corpus.json"
+    file.write_text(json.dumps({"id": 7, "score": 0.5, "seen": True, "none": None, "answer": ANSWER}))
+    assert known((str(file),)).runs
+    monkeypatch.setattr("edge_sleep.data.quality.corpus._LARGEST_BYTES", 10)
+    (tmp_path / "other.json").write_text(json.dumps({"answer": ANSWER}))
+    with pytest.raises(ConfigError, match="name a sample of it"):
+        known((str(tmp_path / "other.json"),))

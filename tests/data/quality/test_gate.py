@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from edge_sleep import config
 from edge_sleep.config import Quality
 from edge_sleep.data.experience import Exchange
-from edge_sleep.data.quality import COLLAPSES, QuarantineReason, assess, collapsed, inverted, is_cut, trim
+from edge_sleep.data.quality import COLLAPSES, QuarantineReason, again, assess, collapsed, inverted, is_cut, trim
+from edge_sleep.data.quality.inversion import role_inversion
 from tests.data.quality.seen import Seen
 
 LONG = "The garden behind the old mill is full of quiet bees, and every evening somebody waters the beans there."
@@ -152,3 +153,18 @@ def test_the_reasons_in_the_configuration_are_the_gates():
 def test_a_session_that_mostly_collapsed_is_condemned(reasons, found):
     assert bool(collapsed(reasons, Quality())) is found
     assert collapsed(reasons, Quality(switched_off=("collapsed_session",))) is None
+
+
+def test_hindsight_is_the_gates_too_and_off_with_it():
+    history = Seen(("What do you dream of?", LONG), ("How was the concert yesterday?", LONG))
+    assert again("How was the concert yesterday?", LONG, 1, history, Quality(enabled=False)) is None
+
+
+@pytest.mark.parametrize(("prompt", "response", "found"), [
+    ("Go on.", "", False), ("Go on.", "...", False),
+    ("Tell me.", "I like the sea. Where does the lamp stand tonight? It was a fine day.", False),       # one of three
+    ("Tell me.", "Where does the lamp stand tonight? It was fine.", False),
+    ("Tell me.", "Where does the lamp stand tonight?", True),
+    ("Where does the lamp stand tonight?", "Where does the lamp stand tonight?", False)])                # an echo, not the other side
+def test_prompts_among_its_sentences(prompt, response, found):
+    assert bool(role_inversion(Exchange(prompt, response), Seen(prompts=("Where does the lamp stand tonight?",)))) is found
