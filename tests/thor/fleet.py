@@ -125,7 +125,8 @@ class Fleet:
 
 # Ray gives its own processes half a minute to start; beside other tests, on two cores, that is not enough.
 PATIENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_agent_register_timeout_ms": "600000", "RAY_worker_register_timeout_seconds": "600",
-           "RAY_gcs_server_port_wait_time_s": "600", "RAY_health_check_timeout_ms": "60000", "PYTHONPATH": str(ROOT)}
+           "RAY_gcs_server_port_wait_time_s": "600", "RAY_health_check_timeout_ms": "60000", "RAY_worker_niceness": "0",
+           "PYTHONPATH": str(ROOT)}
 
 
 def add_node(made: Any, cache: Path, cpus: int = 1, memory: int = 4 << 30) -> Any:
