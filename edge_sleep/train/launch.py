@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from edge_sleep.train.session import TrainingResult
 
 TEAM, ASKED, EVENTS, RESULT, STOP, LOG = "team", "asked.json", "events.jsonl", "result.json", "stop", "log"
-LAUNCHER = "EDGE_SLEEP_LAUNCHER"                   # the launcher's pid, for the processes that must not outlive it
+LAUNCHER = "EDGE_SLEEP_LAUNCHER"                   # its pid, for the processes that must not outlive it
 _LOOK_SECONDS = 0.2
 _LAST_SECONDS = 120.0                              # that a step may still take after it was asked to stop, or its time is over
 # As torchrun says it of each process that failed.

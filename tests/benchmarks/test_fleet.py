@@ -219,14 +219,16 @@ def test_nights_are_of_the_mean_that_was_asked_and_ship_as_often():
 # --- figures ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("threshold, start", [(1, 1), (1, 64), (7, 1), (64, 64), (500, 3)])
-def test_the_least_number_is_found_within_a_hundredth(threshold, start):
-    found = figures.least(lambda nodes: nodes >= threshold, start)
+@pytest.mark.parametrize("threshold, start", [(1, 1), (1, 64), (7, 1), (64, 64), (500, 3), (500, 480), (500, 900)])
+@pytest.mark.parametrize("stride", [2.0, 1.25])
+def test_the_least_number_is_found_within_a_hundredth(threshold, start, stride):
+    found = figures.least(lambda nodes: nodes >= threshold, start, stride=stride)
     assert threshold <= found <= threshold * 1.011
 
 
 def test_where_none_is_enough_none_is_said():
     assert figures.least(lambda nodes: False, most=1000) is None
+    assert figures.least(lambda nodes: nodes >= 7, start=5, most=6) is None
 
 
 def test_the_cost_is_a_formula():
