@@ -9,6 +9,7 @@ import importlib.util
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -164,23 +165,38 @@ def _own_signals() -> Iterator[None]:
 
 
 def entry(version: str = edge_sleep.__version__) -> Callable[..., Iterator[tuple[str, dict[str, Any]]]]:
-    """The function that runs on a node. It travels by value, so that a node without edge_sleep, or with another, can say so."""
+    """The function that runs on a node. It travels by value, so that a node without edge_sleep, or with another, can say so.
+
+    Ray puts the driver's working directory before a node's own packages; what happens to lie there must not be what trains.
+    """
+    ours = {os.path.abspath(os.path.curdir), os.path.dirname(os.path.realpath(sys.argv[0]))}
+
     def train_there(files: Mapping[str, bytes], reached: Mapping[str, bytes], config: dict[str, Any],
                     base: Mapping[str, Any] | None) -> Iterator[tuple[str, dict[str, Any]]]:
+        import os
+        import sys
+
         import ray
 
-        node = ray.get_runtime_context().get_node_id()
+        own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        sys.path[:] = [place for place in sys.path if place not in ours or place in own]
+        if not ray.get_gpu_ids():
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""        # Ray leaves those it did not give in sight
+        name = ray.get_runtime_context().get_node_id()
         try:
             import edge_sleep
         except ImportError:
-            yield "unfit", {"node": node, "reason": "edge_sleep is not installed there: pip install edge_sleep on every node"}
+            yield "unfit", {"node": name, "reason": "edge_sleep is not installed there: pip install it on every node"}
             return
+        do = f"the worker has {version}: install the same on both"
         if edge_sleep.__version__ != version:
-            yield "unfit", {"node": node, "reason": f"it has edge_sleep {edge_sleep.__version__}, the worker has {version}: "
-                            "install the same on both"}
+            yield "unfit", {"node": name, "reason": f"it has edge_sleep {edge_sleep.__version__}, {do}"}
             return
-        from edge_sleep.thor import node as there
-
-        yield from there.do(there.Parcel(files, reached, config, base, ray.get), node)
+        try:
+            from edge_sleep.thor import node
+        except ImportError as error:
+            yield "unfit", {"node": name, "reason": f"its edge_sleep {version} is not this one ({error}); {do}"}
+            return
+        yield from node.do(node.Parcel(files, reached, config, base, ray.get), name)
 
     return train_there

@@ -20,7 +20,7 @@ from edge_sleep.model import shape
 from edge_sleep.model.base import INT8_EMBEDDING, BaseSource, fingerprint
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.files import TEMPORARY, new_folder, publish_folder, sha256_file, storage_errors, write_bytes, write_json
-from edge_sleep.thor import bundle, node, training
+from edge_sleep.thor import bundle, ledger, node, training
 from edge_sleep.thor.bases import Bases
 from edge_sleep.thor.cluster import Cluster, Need, Node, entry, largest, why_on_none
 from edge_sleep.thor.engine import End, base_of
@@ -106,16 +106,23 @@ class RayEngine:
             write_json(held.state / "training.json", asdict(plan.fit))
         files = {str(file.relative_to(held.folder / RECEIVED)): file.read_bytes()
                  for file in sorted((held.folder / RECEIVED).rglob("*")) if file.is_file()}
-        work = _Work(held, place, need, self.ray.put(files), with_base=asked.base.sha256 in self._bases_in_store)
+        try:
+            work = _Work(held, place, need, self.ray.put(files), with_base=asked.base.sha256 in self._bases_in_store)
+            self._submit(work)
+        except self.ray.exceptions.RayError as error:
+            why = " ".join(str(error).split())[:200]
+            raise Busy(f"the cluster takes no job: {why}", "look at its head, and at its object store") from error
         self._last = need
         self._works.append(work)
-        self._submit(work)
 
     def ended(self) -> list[tuple[Held, End]]:
         found: list[tuple[Held, End]] = []
-        for work in list(self._works):
+        for work in self._works:
             if work.held.heart.lost is not None:
                 self._cancel(work)
+        streams = [work.stream for work in self._works]
+        speaking = set(self.ray.wait(streams, num_returns=len(streams), timeout=0)[0]) if streams else set()
+        for work in [one for one in self._works if one.stream in speaking]:
             end = self._heard(work)
             if end is not None:
                 self._works.remove(work)
@@ -144,10 +151,10 @@ class RayEngine:
         """What it will take, of the largest node there is. Raises RemoteRefused, DoesNotFit."""
         check_settings(asked)
         lesson = check_examples(held.folder / RECEIVED / bundle.EXAMPLES, asked.settings.train.epochs)
-        nodes, config = self.nodes(), training.settings(asked, self.config)
-        most = max(self.config.thor.node_bytes, 0 if (best := largest(nodes)) is None else best.memory_bytes)
+        config, kind = training.settings(asked, self.config), "gpu" if self._gpus() else "cpu"
+        best = largest(one for one in self.nodes() if kind == "cpu" or one.resources.get("GPU"))
+        most = max(self.config.thor.node_bytes, 0 if best is None else best.memory_bytes)
         mean, longest = forecast.tokens(lesson)
-        kind = "gpu" if self._gpus() else "cpu"
         plan = planner.plan(shape.read(place.folder), config, examples=sum(one.epoch in (None, 0) for one in lesson),
                             mean_tokens=mean, longest=min(config.data.max_tokens, longest or config.data.max_tokens), device=kind,
                             dtype=asked.base.compute_dtype, available_bytes=most, cores=max(1, config.train.threads),
@@ -215,11 +222,13 @@ class RayEngine:
                 return None
             try:
                 kind, said = self.ray.get(next(work.stream))
+                end = self._item(work, kind, said)
             except StopIteration:
-                return EdgeSleepError("its task ended without a word")
+                end = EdgeSleepError("its task ended without a word")
             except self.ray.exceptions.RayError as error:
-                return self._broke(work, error)
-            end = self._item(work, kind, said)
+                end = self._broke(work, error)
+            except EdgeSleepError as error:        # of this machine: a disk that is full, a base that changed
+                end = error
             if end is not None:
                 return end
 
@@ -228,6 +237,7 @@ class RayEngine:
         if kind == "started":
             work.node = said["node"]
             held.record |= {"node": said["host"]}
+            ledger.write(held.home, held.record)
             held.events("node", **said)
         elif kind == "event":
             if said["event"] != "plan":            # the worker's own says what was asked of the cluster

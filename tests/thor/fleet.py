@@ -5,6 +5,7 @@ The jobs are what `stages/ship.py` packs, made from one lesson: what a fleet doe
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -124,12 +125,17 @@ class Fleet:
 
 # Ray gives its own processes half a minute to start; beside other tests, on two cores, that is not enough.
 PATIENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_agent_register_timeout_ms": "600000", "RAY_worker_register_timeout_seconds": "600",
-           "RAY_gcs_server_port_wait_time_s": "600", "RAY_health_check_timeout_ms": "60000", "PYTHONPATH": str(ROOT)}
+           "RAY_gcs_server_port_wait_time_s": "600", "RAY_health_check_timeout_ms": "60000", "RAY_worker_niceness": "0",
+           "PYTHONPATH": str(ROOT)}
 
 
 def add_node(made: Any, cache: Path, cpus: int = 1, memory: int = 4 << 30) -> Any:
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
     return made.add_node(num_cpus=cpus, memory=memory, object_store_memory=100 << 20, include_dashboard=False, no_monitor=True,
-                         include_log_monitor=False, env_vars={"XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"})
+                         include_log_monitor=False, runtime_env_agent_port=port,
+                         env_vars={"XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"})
 
 
 @contextmanager
@@ -138,7 +144,7 @@ def cluster(*caches: Path) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in PATIENT.items():
             patch.setenv(name, value)
-        from ray._private import services
+        from ray._private import node, services
         from ray.cluster_utils import Cluster
 
         look = services.get_node
@@ -147,6 +153,15 @@ def cluster(*caches: Path) -> Iterator[Any]:
             return machines.until(lambda: _unless_runtime_error(look, *given, **named), what="a raylet that registers")
 
         patch.setattr(services, "get_node", patient)
+        start = node.Node.start_raylet
+
+        def told(self: Any, *given: Any, **named: Any) -> Any:
+            """A raylet ends after fifteen seconds without these files, which its agents write once they have been imported."""
+            for name in ("dashboard_agent_listen_port", "metrics_agent_port", "metrics_export_port"):
+                (Path(self.get_session_dir_path()) / f"{name}_{self.node_id}").write_text("-1")
+            return start(self, *given, **named)
+
+        patch.setattr(node.Node, "start_raylet", told)
         made = Cluster()
         try:
             for cache in caches:
