@@ -29,6 +29,7 @@ from edge_sleep.thor.queue import WINDOW_SECONDS
 
 SWEEP = (0.5, 0.7, 0.85, 1.0, 1.2, 1.6)              # of the nodes that are enough
 SWEEP_DAYS, SWEEP_JOBS = 2, 50_000                   # a sweep's course is so long, or a day where that is more jobs
+NIGHT_HOURS = 9.5                                    # of one zone's bedtimes and mornings: a first guess
 SHOWN = ("nodes", "missed_share", "wait_p50_seconds", "wait_p95_seconds", "utilisation", "utilisation_busiest_hour")
 _WATTS = 120.0                                       # AGX Thor's default power mode in its profile: a cap, not a measurement
 
@@ -149,9 +150,10 @@ def plan(asked: argparse.Namespace) -> dict:
     unlimited = of.run(few, companions, max(64, 2 * companions), days)[0]["missed_share"]
     nodes = asked.nodes
     if nodes is None and unlimited <= asked.missed:
-        guess = max(1, round(companions * asked.ships * of.seconds / (8 * 3600) / asked.gpus / max(1, asked.zones / 8)))
-        nodes = figures.least(lambda number: of.run(few, companions, number, days)[0]["missed_share"] <= asked.missed, guess,
-                              2 * companions)
+        window = min(24.0, NIGHT_HOURS + asked.zones - 1) * 3600
+        guess = max(1, round(companions * asked.ships * of.seconds / window / asked.gpus))
+        nodes = figures.least(lambda number: of.run(few, companions, number, days)[0]["missed_share"] <= asked.missed,
+                              guess, 2 * companions, 1.25)
     if nodes is None:
         print(f"links saturate: {unlimited:.1%} of the nights are missed with a GPU for all; raise --wide-mbit, --head-mbit")
         return {"benchmark": "fleet", "assumed": of.assumed, "missed_by_links_alone": unlimited, "figures": None}

@@ -1,6 +1,7 @@
 """What a simulated course comes to: nights missed, waits, bytes, GPU hours, cost of a companion; how many nodes are enough."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -81,16 +82,20 @@ def cost(figures: dict, prices: Prices) -> dict:
     return found
 
 
-def least(enough: Callable[[int], bool], start: int = 1, most: int = 1 << 20) -> int | None:
-    """The least number for which `enough` holds, which it does from some number on; None where it does for none up to `most`."""
+def least(enough: Callable[[int], bool], start: int = 1, most: int = 1 << 20, stride: float = 2.0) -> int | None:
+    """The least number for which `enough` holds, which it does from some number on; None where it does for none up to `most`.
+
+    start, stride: where it is looked for first, and by which factor on from there.
+    """
+    low = high = min(start, most)
     if enough(start):
-        low, high = 0, start
+        while (low := int(low / stride)) and enough(low):
+            high = low
     else:
-        low, high = start, 2 * start
-        while not enough(high):
+        while not enough(high := min(most, math.ceil(high * stride))):
             if high >= most:
                 return None
-            low, high = high, min(most, 2 * high)
+            low = high
     while high - low > max(1, low // 100):          # within a hundredth: a seed moves it by as much
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

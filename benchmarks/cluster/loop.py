@@ -32,6 +32,7 @@ class Cluster:
     fails: float = 0.0                              # share of attempts that end broken, at their end
     tries: int = 4                                  # attempts at one job, as thor/worker.py's
     window: float = 12 * 3600.0                     # thor/queue.py's: what was begun for a companion before that counts no more
+    looks_after: float = 0.0                        # a GPU that is free hears of a job so late; one that becomes free, at once
     by_latest_start: bool = False                   # orders by when a job must be begun, and not by its morning
 
 
@@ -74,7 +75,7 @@ def arrivals(jobs: Jobs, cluster: Cluster) -> numpy.ndarray:
     return arrived
 
 
-ARRIVES, BROKEN, REPAIRED, FINISHES = 0, 1, 2, 3
+BROKEN, REPAIRED, FINISHES, LOOKS = 0, 1, 2, 3
 
 
 def simulate(jobs: Jobs, cluster: Cluster, order: Order = fair_then_morning, seed: int = 0) -> Course:
@@ -106,6 +107,7 @@ def simulate(jobs: Jobs, cluster: Cluster, order: Order = fair_then_morning, see
     out = back = wide = 0.0                                                  # when each link is free again
     heap: list[tuple[float, int, int, int, int]] = []                        # at, kind, slot or node, serial, job
     serial = failures = placed = 0
+    looking = False
     left = count
     if math.isfinite(cluster.breaks_after):
         for node in range(cluster.nodes):
@@ -150,7 +152,11 @@ def simulate(jobs: Jobs, cluster: Cluster, order: Order = fair_then_morning, see
         if coming and (not heap or coming[-1][0] <= heap[0][0]):
             at, job = coming.pop()
             queue.push(job, companion[job], wanted[job], at)
-            begin(at)
+            if not cluster.looks_after:
+                begin(at)
+            elif not looking and idle.any():
+                looking = True
+                heapq.heappush(heap, (at + cluster.looks_after, LOOKS, 0, 0, 0))
             continue
         if not heap:                                # every node is broken for good, or nothing can be begun
             break
@@ -199,6 +205,8 @@ def simulate(jobs: Jobs, cluster: Cluster, order: Order = fair_then_morning, see
                 else:
                     queue.push(job, companion[job], wanted[job], at)
             heapq.heappush(heap, (at + cluster.repair, REPAIRED, which, 0, 0))
+        elif kind == LOOKS:
+            looking = False
         else:
             for slot in range(which * cluster.gpus, (which + 1) * cluster.gpus):
                 idle.give(slot, has[which])

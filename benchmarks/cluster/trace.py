@@ -12,28 +12,27 @@ import numpy
 from edge_sleep.benchmarks.cluster.demand import Jobs
 from edge_sleep.benchmarks.cluster.loop import Cluster, simulate
 
-KNOWN = 3                                           # jobs from which a forecast would have to be made
-
 
 def check(run: dict[str, Any]) -> dict[str, Any]:
     """Makespan and waits, real and simulated; printed.
 
-    With each job's own duration the simulation can only be wrong in who is served when and in what lies between two jobs. With the
-    mean of the first jobs for all, as a plan has it, what durations vary comes to it.
+    With each job's own duration the simulation can be wrong in who is served when, and in what lies between two jobs. With the run's
+    mean for all, as a plan has one figure for all, what durations vary comes to it.
     """
     jobs = sorted(run["jobs"], key=lambda one: one["arrived"])
     between = gaps(jobs, run["servers"])
     own = numpy.asarray([one["ended"] - one["begun"] for one in jobs]) + between
-    first = sorted(jobs, key=lambda one: one["ended"])[:KNOWN]
-    forecast = numpy.full(len(jobs), numpy.mean([one["ended"] - one["begun"] for one in first]) + between)
+    mean, looks = numpy.full(len(jobs), own.mean()), looked(jobs, run["servers"])
     real = _measures(jobs, numpy.asarray([one["begun"] for one in jobs]), max(one["ended"] for one in jobs))
     found: dict[str, Any] = {"benchmark": "fleet check", "engine": run["engine"], "servers": run["servers"], "jobs": len(jobs),
-                             "between_jobs_seconds": round(between, 3), "real": real}
-    print(f"{run['engine']}, {run['servers']} server(s), {len(jobs)} jobs; {between:.2f} s between two of them\n"
+                             "between_jobs_seconds": round(between, 3), "looks_after_seconds": round(looks, 3), "real": real}
+    print(f"{run['engine']}, {run['servers']} server(s), {len(jobs)} jobs; {between:.2f} s between two of them, {looks:.2f} s until an "
+          "idle one hears of a job\n"
           f"{'':28}{'makespan':>10}{'mean wait':>11}{'p95 wait':>10}   order")
     _say("real", real)
-    for name, seconds in (("own durations", own), ("mean of the first three", forecast)):
-        course = simulate(_jobs(jobs, seconds), Cluster(run["servers"], edge_rate=math.inf, wide_rate=math.inf, head_rate=math.inf))
+    for name, seconds in (("own durations", own), ("mean duration", mean)):
+        course = simulate(_jobs(jobs, seconds), Cluster(run["servers"], edge_rate=math.inf, wide_rate=math.inf, head_rate=math.inf,
+                                                        looks_after=looks))
         simulated = _measures(jobs, course.begun, float(course.ended.max()) - between)
         off = {key: simulated[key] / real[key] - 1 for key in real if real[key]}
         found[name.replace(" ", "_")] = {"simulated": simulated, "off": off, "in_order": in_order(jobs, course.begun)}
@@ -50,6 +49,17 @@ def gaps(jobs: list[dict], servers: int) -> float:
         if free:
             ends.remove(free[0])
             found.append(one["begun"] - free[0])
+    return float(numpy.median(found)) if found else 0.0
+
+
+def looked(jobs: list[dict], servers: int) -> float:
+    """What usually lies between the first job that comes to an idle server and the next begin of any."""
+    begins, found, until = sorted(one["begun"] for one in jobs), [], -math.inf
+    for one in jobs:
+        busy = sum(other["begun"] <= one["arrived"] < other["ended"] for other in jobs)
+        if busy < servers and one["arrived"] > until:
+            until = next(at for at in begins if at >= one["arrived"])
+            found.append(until - one["arrived"])
     return float(numpy.median(found)) if found else 0.0
 
 

@@ -158,7 +158,8 @@ class RayEngine:
         plan = planner.plan(shape.read(place.folder), config, examples=sum(one.epoch in (None, 0) for one in lesson),
                             mean_tokens=mean, longest=min(config.data.max_tokens, longest or config.data.max_tokens), device=kind,
                             dtype=asked.base.compute_dtype, available_bytes=most, cores=max(1, config.train.threads),
-                            measured_tokens_per_second=None, int8_embedding=asked.base.quantisation == INT8_EMBEDDING)
+                            measured_tokens_per_second=None, int8_embedding=asked.base.quantisation == INT8_EMBEDDING,
+                            gpus=self._most_gpus(kind), others_wait=True)
         if plan.where == "none":
             raise DoesNotFit(f"larger than any node of the cluster: {plan.choices[0]['reason']}",
                              "give the cluster a larger node, or name one it may grow to in thor.node_bytes")
@@ -169,8 +170,16 @@ class RayEngine:
             return self.config.thor.gpus
         return 1.0 if any(one.resources.get("GPU") for one in self.nodes()) else 0.0
 
+    def _most_gpus(self, kind: str) -> int | None:
+        """Of one node, for a job that shares its training (train/several.py); None where several jobs share a GPU."""
+        if kind == "cpu":
+            return 1
+        most = max((int(node.resources.get("GPU", 0)) for node in self.nodes()), default=0)
+        return max(1, most) if self.config.thor.gpus in ("auto", 1.0) else None
+
     def _need(self, plan: planner.Plan) -> Need:
-        return Need(float(max(1, self.config.train.threads)), self._gpus(), plan.peak_bytes)
+        each, many = max(1, self.config.train.threads), plan.processes
+        return Need(float(each * many), self._gpus() * many, plan.peak_bytes * many)
 
     def _submit(self, work: _Work) -> None:
         """Hand it to Ray: its files, and what was reached of it."""

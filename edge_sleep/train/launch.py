@@ -1,8 +1,8 @@
 """One training over several processes, on a GPU each: accelerate starts them, this process watches.
 
-They are a world of their own: what goes wrong in one, a GPU's driver or the kernel's memory killer, ends them all and leaves this
-process whole, with the last step that was saved. `folder`/team holds what they are told (asked.json), what happened (events.jsonl),
-what came of it (result.json), what each took (peak-RANK.json), and a word to stop (stop).
+They are a world of their own: what goes wrong in one, a GPU's driver or the kernel's memory killer, ends them all and leaves
+this process whole, with the last step that was saved. `folder`/team holds what they are told (asked.json), what happened
+(events.jsonl), what came of it (result.json), what each took (peak-RANK.json), and a word to stop (stop).
 
     python -m edge_sleep.train.launch PARENT FOLDER PROCESSES
 """
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from edge_sleep.train.session import TrainingResult
 
 TEAM, ASKED, EVENTS, RESULT, STOP, LOG = "team", "asked.json", "events.jsonl", "result.json", "stop", "log"
-LAUNCHER = "EDGE_SLEEP_LAUNCHER"                   # the launcher's pid, for the processes that must not outlive it
+LAUNCHER = "EDGE_SLEEP_LAUNCHER"                   # its pid, for the processes that must not outlive it
 _LOOK_SECONDS = 0.2
+_END_SECONDS = 30.0                                # for the processes to end once process 0 has said what came of it
 _LAST_SECONDS = 120.0                              # that a step may still take after it was asked to stop, or its time is over
 # As torchrun says it of each process that failed.
 _FAILED = re.compile(r"rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.DOTALL)
@@ -47,8 +48,8 @@ def train_over(processes: int, base: Base, device: Device, config: Config, paren
                contract: Contract, events: EventLog, interrupted: Callable[[], str | None]) -> TrainingResult:
     """As train.session.train_candidate, of `folder`/examples.jsonl, shared by so many processes; nothing is kept for judging.
 
-    Heat and power are minded by process 0. Raises what it raised; DeviceError where a process ended without a word: the state of the
-    last step that was saved is there.
+    Heat and power are minded by process 0. Raises what it raised; DeviceError where a process ended without a word: the state of
+    the last step that was saved is there.
     """
     from edge_sleep.train import state
     from edge_sleep.train.session import TrainingResult, TrainingStop
@@ -61,13 +62,15 @@ def train_over(processes: int, base: Base, device: Device, config: Config, paren
         "base": {**asdict(base), "place": {"source": base.place.source, "folder": str(base.place.folder)},
                  "cache": None if base.cache is None else str(base.cache)},
         # Of the clock there is nothing to say to a training, and times of day do not read as they are written.
-        "device": asdict(device), "config": config.model_dump(mode="json", exclude={"schedule"}), "parent": None if parent is None else str(parent),
-        "plan": asdict(plan), "seconds": contract.for_training()})
+        "device": asdict(device), "config": config.model_dump(mode="json", exclude={"schedule"}), "plan": asdict(plan),
+        "parent": None if parent is None else str(parent), "seconds": contract.for_training()})
     heard, why, until = _Heard(team / EVENTS, events), None, None
     with _launched(team, processes) as process:
         while process.poll() is None and (until is None or contract.clock.monotonic() < until):
             heard.more()
-            if why is None and (why := interrupted() or _over(contract)) is not None:
+            if until is None and (team / RESULT).is_file():
+                until = contract.clock.monotonic() + _END_SECONDS
+            if why is None and until is None and (why := interrupted() or _over(contract)) is not None:
                 write_bytes(team / STOP, why.encode())
                 until = contract.clock.monotonic() + _LAST_SECONDS
             contract.clock.sleep(_LOOK_SECONDS)
@@ -155,8 +158,9 @@ def main() -> None:
     from accelerate.commands.launch import main as launch
 
     # torchrun behind --multi_gpu starts and watches processes; whether they compute on GPUs is theirs to say (train/team.py).
-    sys.argv = ["accelerate launch", "--multi_gpu", "--num_processes", processes, "--num_machines", "1", "--mixed_precision", "no",
-                "--dynamo_backend", "no", "--gpu_ids", "all", "--main_process_port", "0", "-m", "edge_sleep.train.member", folder]
+    sys.argv = ["accelerate launch", "--multi_gpu", "--num_processes", processes, "--num_machines", "1",
+                "--mixed_precision", "no", "--dynamo_backend", "no", "--gpu_ids", "all", "--main_process_port", "0",
+                "-m", "edge_sleep.train.member", folder]
     launch()
 
 

@@ -46,8 +46,9 @@ def main() -> None:
         said = {"error": {"kind": type(error).__name__, "message": error.message, "do": error.do}}
     _tell_peak(folder, cuda)
     write_json(folder / TEAM / RESULT, said)
-    if "error" not in said:                        # in an error the others have ended already
-        team.dismiss(cuda)
+    if "error" in said:                            # most have ended by it too; torchrun ends those that wait for this one
+        sys.exit(1)
+    team.dismiss(cuda)
 
 
 def _tell_peak(folder: Path, cuda: bool) -> None:
@@ -62,7 +63,8 @@ def lead(folder: Path, asked: dict[str, Any]) -> TrainingResult:
     own, clock = folder / TEAM, Clock()
     config = Config.model_validate(asked["config"])
     place = BaseSource(asked["base"]["place"]["source"], Path(asked["base"]["place"]["folder"]))
-    base = Base(**{**asked["base"], "place": place, "cache": None if asked["base"]["cache"] is None else Path(asked["base"]["cache"])})
+    cache = asked["base"]["cache"]
+    base = Base(**{**asked["base"], "place": place, "cache": None if cache is None else Path(cache)})
     plan = Plan(**{**asked["plan"], "fit": Fit(**asked["plan"]["fit"])})
     contract, events = Contract(clock, clock.monotonic(), asked["seconds"], 0.0), EventLog(own / EVENTS, clock)
     source, held, told = minded(config.thermal, config.power, profile.detect()[0])

@@ -16,7 +16,7 @@ from edge_sleep.model.head import LOSSES_AT_ONCE
 from edge_sleep.model.shape import Shape
 from edge_sleep.train.anatomy import ELEMENT, standing_bytes, step_bytes
 from edge_sleep.train.growth import grown_bytes, kept_by_judging
-from edge_sleep.train.several import Sharing, share
+from edge_sleep.train.several import as_configured, share
 
 # torch, transformers, peft and bitsandbytes imported, measured RSS; a CUDA context comes to it.
 HOST_BYTES = {"cpu": 500 * 2**20, "gpu": 700 * 2**20}
@@ -171,7 +171,7 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
     sharing = None if gpus is None else (
         share(shape, config, gpus=gpus, examples=examples, mean_tokens=mean_tokens, alone_seconds=training,
               full_forward=enough, available_seconds=available_time, others_wait=others_wait)
-        if config.thor.processes == "auto" else Sharing(config.thor.processes, training, "as configured (thor.processes)"))
+        if config.thor.processes == "auto" else as_configured(config.thor.processes, device, gpus, training))
     if sharing is not None:
         training = sharing.seconds
     saved = shape.embedding_parameters * (ELEMENT[dtype] - 1)

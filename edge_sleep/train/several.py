@@ -74,5 +74,12 @@ def share(shape: Shape, config: Config, *, gpus: int, examples: int, mean_tokens
     return _said(next(way for way in good if way.seconds <= 1.05 * shortest), alone, "nobody else waits for them")
 
 
+def as_configured(processes: int, device: str, gpus: int, alone_seconds: float) -> Sharing:
+    """thor.processes, on as many GPUs as there are; processes on a CPU share its cores, which is for trying out."""
+    if device == "gpu" and processes > gpus:
+        return Sharing(gpus, alone_seconds, f"thor.processes is {processes}, and GPUs here are {gpus}")
+    return Sharing(processes, alone_seconds, "as configured (thor.processes)")
+
+
 def _said(way: Sharing, alone: Sharing, why: str) -> Sharing:
     return Sharing(way.processes, way.seconds, f"{way.seconds:.0f} s by {way.processes} GPUs, {alone.seconds:.0f} s by one; {why}")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy
 import pytest
-from edge_sleep.benchmarks.cluster import figures
+from edge_sleep.benchmarks.cluster import figures, trace
 from edge_sleep.benchmarks.cluster.demand import DAY, Fleet, Jobs, draw
 from edge_sleep.benchmarks.cluster.loop import Cluster, End, simulate
 from edge_sleep.benchmarks.cluster.queueing import Queue, by_arrival, fair_then_morning
@@ -160,6 +160,34 @@ def test_the_heap_is_the_engine_s_order(jobs, begins, hours, chance):
                 del waiting[got]
 
 
+def test_an_idle_worker_hears_of_a_job_late_and_takes_the_first_in_order_then():
+    course = simulate(jobs_of([0.0, 1.0, 50.0], 60.0, due=[900.0, 300.0, 200.0]), Cluster(1, **FREE, looks_after=1.5))
+    assert course.begun.tolist() == [121.5, 1.5, 61.5]
+
+
+# --- a real run ------------------------------------------------------------------------------------
+
+
+def ran(arrived, begun, ended, servers=1) -> dict:
+    return {"engine": "local", "servers": servers, "jobs": [
+        {"job": str(n), "home": str(n), "due": 1e6 + n, "arrived": at, "begun": start, "ended": stop}
+        for n, (at, start, stop) in enumerate(zip(arrived, begun, ended, strict=True))]}
+
+
+def test_a_run_that_went_as_the_simulation_goes_is_met_exactly():
+    run = ran([0.0, 1.0, 2.0, 90.0], [0.5, 30.75, 41.0, 90.5], [30.5, 40.75, 51.0, 95.0])
+    assert (trace.gaps(run["jobs"], 1), trace.looked(run["jobs"], 1)) == (0.25, 0.5)
+    found = trace.check(run)
+    assert found["own_durations"]["in_order"] == 1.0
+    assert max(abs(off) for off in found["own_durations"]["off"].values()) < 1e-9
+
+
+def test_a_run_by_another_order_shows():
+    late_first = ran([0.0, 1.0, 1.5], [0.0, 60.0, 30.0], [30.0, 90.0, 60.0])
+    found = trace.check(late_first)["own_durations"]
+    assert found["in_order"] == pytest.approx(2 / 3) and found["off"]["makespan"] == pytest.approx(0.0)
+
+
 # --- ends by name ----------------------------------------------------------------------------------
 
 
@@ -219,14 +247,16 @@ def test_nights_are_of_the_mean_that_was_asked_and_ship_as_often():
 # --- figures ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("threshold, start", [(1, 1), (1, 64), (7, 1), (64, 64), (500, 3)])
-def test_the_least_number_is_found_within_a_hundredth(threshold, start):
-    found = figures.least(lambda nodes: nodes >= threshold, start)
+@pytest.mark.parametrize("threshold, start", [(1, 1), (1, 64), (7, 1), (64, 64), (500, 3), (500, 480), (500, 900)])
+@pytest.mark.parametrize("stride", [2.0, 1.25])
+def test_the_least_number_is_found_within_a_hundredth(threshold, start, stride):
+    found = figures.least(lambda nodes: nodes >= threshold, start, stride=stride)
     assert threshold <= found <= threshold * 1.011
 
 
 def test_where_none_is_enough_none_is_said():
     assert figures.least(lambda nodes: False, most=1000) is None
+    assert figures.least(lambda nodes: nodes >= 7, start=5, most=6) is None
 
 
 def test_the_cost_is_a_formula():

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from edge_sleep.config import Config, load
 from edge_sleep.data.experience import Example
 from edge_sleep.device.detect import Device
-from edge_sleep.errors import ConfigError, DeviceError, DoesNotFit
+from edge_sleep.errors import ConfigError, DeviceError, DoesNotFit, ModelError
 from edge_sleep.model.base import Base, BaseSource, fingerprint
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
@@ -131,6 +131,15 @@ def test_a_process_that_is_killed_ends_the_job_by_name_and_another_start_goes_on
     asked.config = asked.config.model_copy(update={"train": asked.config.train.model_copy(update={"epochs": 1 + reached // 2})})
     assert asked.over().stop is TrainingStop.FINISHED
     assert min(asked.steps()) > 1, "it went on from the saved step"
+
+
+@pytest.mark.long
+def test_an_error_of_all_is_raised_by_its_name_and_nobody_is_left(tmp_path: Path, model: Path) -> None:
+    asked = Asked(tmp_path, model)
+    asked.config = asked.config.model_copy(update={"lora": asked.config.lora.model_copy(update={"targets": "no_such_layer"})})
+    with pytest.raises(ModelError, match="no_such_layer"):
+        asked.over()
+    until(lambda: members(asked.folder) == [], 20)
 
 
 @pytest.mark.long

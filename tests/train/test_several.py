@@ -52,7 +52,7 @@ def test_a_ring_sends_each_gradient_out_and_in():
     assert several.exchange_seconds(LARGE, settings, 1) == 0.0
 
 
-@pytest.mark.parametrize("gpus, sets, processes", [(None, [], 1), (1, [], 1), (4, [], 4), (4, ["thor.processes=2"], 2), (1, ["thor.processes=3"], 3)])
+@pytest.mark.parametrize("gpus, sets, processes", [(None, [], 1), (1, [], 1), (4, [], 4), (4, ["thor.processes=2"], 2), (1, ["thor.processes=3"], 1)])
 def test_the_plan_says_how_many_and_how_long(gpus, sets, processes):
     given = dict(examples=800, mean_tokens=512.0, longest=512, device="gpu", dtype="bfloat16", available_bytes=80 << 30, cores=8,
                  measured_tokens_per_second=300.0)
@@ -61,4 +61,6 @@ def test_the_plan_says_how_many_and_how_long(gpus, sets, processes):
     assert found.processes == processes and found.peak_bytes == alone.peak_bytes, "each holds all of it"
     said = [choice for choice in found.choices if choice["name"] == "processes"]
     assert [choice["value"] for choice in said] == ([] if gpus is None else [processes])
+    on_cpu = plan(LARGE, config.load(None, sets), gpus=gpus and 1, **{**given, "device": "cpu"})
+    assert on_cpu.processes == (1 if gpus is None or not sets else int(sets[0][-1])), "where it is said, to try it out"
     assert (found.training_seconds < alone.training_seconds) == (gpus == 4 and not sets)
