@@ -77,7 +77,9 @@ def compared(figures: list[Figure]) -> list[dict[str, Any]]:
     found = []
     for figure in figures:
         own = mine.get(figure.name)
-        if own is None or figure.who == OURS or len(figure.values) != len(own.values) or 0.0 in (*figure.values, *own.values):
+        if own is None or figure.who.startswith(OURS) or len(figure.values) != len(own.values):
+            continue
+        if 0.0 in (*figure.values, *own.values):
             continue
         less = KINDS[figure.name].better == "less"
         pairs = ratios(figure.values, own.values) if less else ratios(own.values, figure.values)

@@ -77,7 +77,8 @@ def _bars(document: dict[str, Any], name: str) -> Raw | None:
     told = f"ours is {'; '.join(ratios)}" if ratios else \
         "; ".join(f"{row['who']} {written(row['median'], row['unit'])}" for row in rows)
     words = KINDS[name].words
-    return figure(words[:1].upper() + words[1:], unit, bars(drawn, None, f"{words}: {told}"), f"{told}.")
+    return figure(words[:1].upper() + words[1:], unit,
+                  bars(drawn, None, f"{words}: {told}", 1.4 * max(row["median"] for row in rows) / scale), f"{told}.")
 
 
 def _against(document: dict[str, Any]) -> Raw | None:

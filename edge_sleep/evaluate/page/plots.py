@@ -218,12 +218,16 @@ def measure(entry: dict[str, Any], values: Axis, changes: Axis, words: str) -> R
     return picture(_ROW, words, parts)
 
 
-def bars(rows: Sequence[tuple[str, float, float, str]], limit: float | None, words: str) -> Raw | None:
-    """Stretches one below the other: (name, begin, end, what stands beside it); `limit`: a line they should not cross."""
+def bars(rows: Sequence[tuple[str, float, float, str]], limit: float | None, words: str,
+         until: float | None = None) -> Raw | None:
+    """Stretches one below the other: (name, begin, end, what stands beside it); `limit`: a line they should not cross.
+
+    until: the axis reaches so far, where bars that begin at its start need room behind their end.
+    """
     if not rows:
         return None
     left, row = 68.0, 20.0
-    scale = axis([0.0, *(end for _, _, end, _ in rows), *([limit] if limit is not None else [])], 4)
+    scale = axis([0.0, *(end for _, _, end, _ in rows), *(mark for mark in (limit, until) if mark is not None)], 4)
     height = row * len(rows) + 26
     room = WIDTH - _RIGHT - left
 

@@ -45,3 +45,16 @@ def test_growth_has_its_curves_and_decisions():
     html = page.as_html([document])
     assert "exponent 1.00" in html and "200,000 experiences" in html and "extrapolated 5 times beyond 40,000" in html
     assert "How cost grows" in html
+
+
+def test_the_longest_bar_leaves_room_for_its_number():
+    """Where it did not, the number stood on the name."""
+    html = page.as_html([result()])
+    texts = re.findall(r'<text x="([\d.]+)"[^>]*text-anchor="(\w+)" class="t ink">([^<]*)</text>', html)
+    beside = {text: (float(x), anchor) for x, anchor, text in texts if text.endswith((" s", " MiB"))}
+    assert beside and all(anchor == "start" and x > 68 for text, (x, anchor) in beside.items() if text in ("2 s", "1 s", "100 MiB"))
+
+
+def test_ours_is_not_compared_with_ours():
+    document = result({("load_seconds", "ours"): [1.0, 1.0], ("load_seconds", "ours, first night"): [9.0, 9.0], ("load_seconds", "hf"): [4.0, 4.0]})
+    assert [(row["against"], row["median"]) for row in document["ratios"]] == [("hf", 4.0)]
