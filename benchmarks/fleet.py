@@ -8,8 +8,8 @@
 
 `simulate` finds the fewest nodes with which at most `--missed` of the nights are missed (or takes `--nodes`), then runs `--days`
 with them; `capacity` finds the most companions that `--nodes` serve. `sizes` packs and seals a real night of the sample
-conversations: what the jobs weigh. `check` holds the simulation against a real run (`python -m tests.thor.real_run`). Money is only
-counted with prices that are given. The last line is JSON.
+conversations: what the jobs weigh. `check` holds the simulation against a real run (`python -m tests.thor.real_run`). Money is
+only counted with prices that are given. The last line is JSON.
 """
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def capacity(asked: argparse.Namespace) -> dict:
         def too_many(companions: int, one: Case = one) -> bool:
             return one.run(one.jobs(companions, asked.days), companions, nodes, asked.days)[0]["missed_share"] > asked.missed
 
-        found[name] = max(0, (figures.least(too_many) or 0) - 1)
+        found[name] = max(0, (figures.least(too_many, within=0.0) or 0) - 1)
         print(f"{nodes} node(s) serve {found[name]} companions {name}, at most {asked.missed:.2%} of their nights missed")
     return {"benchmark": "fleet", "assumed": of.assumed, "nodes": nodes, "figures": found}
 
@@ -175,8 +175,8 @@ def plan(asked: argparse.Namespace) -> dict:
 def say(found: dict, costs: dict) -> None:
     moved = found["bytes"]
     print(f"{found['nodes']} nodes, {found['days']} days: {found['jobs']} jobs, {found['done']} in time; missed "
-          f"{found['missed_share']:.3%} (late {found['late']}, taken back waiting {found['waited']}, working {found['broken_off']}, "
-          f"given up {found['given_up']})")
+          f"{found['missed_share']:.3%} (late {found['late']}, taken back waiting {found['waited']}, "
+          f"working {found['broken_off']}, given up {found['given_up']})")
     print(f"  GPU hours {found['gpu_hours']:.0f}: worked {found['gpu_hours_worked']:.0f}, lost {found['gpu_hours_lost']:.1f}, "
           f"fetching {found['gpu_hours_fetching']:.1f}; used {found['utilisation']:.1%}, {found['node_failures']} node failures")
     print("  bytes: " + ", ".join(f"{name.replace('_', ' ')} {size / 1e9:.1f} GB" for name, size in moved.items())

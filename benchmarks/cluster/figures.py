@@ -82,10 +82,11 @@ def cost(figures: dict, prices: Prices) -> dict:
     return found
 
 
-def least(enough: Callable[[int], bool], start: int = 1, most: int = 1 << 20, stride: float = 2.0) -> int | None:
+def least(enough: Callable[[int], bool], start: int = 1, most: int = 1 << 20, stride: float = 2.0,
+          within: float = 0.01) -> int | None:
     """The least number for which `enough` holds, which it does from some number on; None where it does for none up to `most`.
 
-    start, stride: where it is looked for first, and by which factor on from there.
+    start, stride: where it is looked for first, and by which factor on from there. within: a share of it, which a seed moves too.
     """
     low = high = min(start, most)
     if enough(start):
@@ -96,7 +97,7 @@ def least(enough: Callable[[int], bool], start: int = 1, most: int = 1 << 20, st
             if high >= most:
                 return None
             low = high
-    while high - low > max(1, low // 100):          # within a hundredth: a seed moves it by as much
+    while high - low > max(1, int(low * within)):
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high

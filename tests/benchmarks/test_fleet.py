@@ -252,6 +252,7 @@ def test_nights_are_of_the_mean_that_was_asked_and_ship_as_often():
 def test_the_least_number_is_found_within_a_hundredth(threshold, start, stride):
     found = figures.least(lambda nodes: nodes >= threshold, start, stride=stride)
     assert threshold <= found <= threshold * 1.011
+    assert figures.least(lambda nodes: nodes >= threshold, start, stride=stride, within=0.0) == threshold
 
 
 def test_where_none_is_enough_none_is_said():
