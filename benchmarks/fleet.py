@@ -104,8 +104,13 @@ class Case:
                 "job_bytes_up": self.load.bundle_bytes - self.asked.adapters_kept * self.load.result_bytes,
                 "job_bytes_down": self.load.result_bytes, "base_bytes": self.load.base_bytes}
 
+    @property
+    def before(self) -> int:
+        """Days that are simulated before those that count, and behind them: nights of several zones overlap from day to day."""
+        return 1 if self.asked.zones > 1 else 0
+
     def jobs(self, companions: int, days: int) -> Jobs:
-        fleet = Fleet(companions, days, tuple(range(self.asked.zones)), self.asked.ships)
+        fleet = Fleet(companions, days + 2 * self.before, tuple(range(self.asked.zones)), self.asked.ships)
         jobs = draw(fleet, seconds=self.seconds, words_bytes=sizes.WORDS_BYTES, adapter_bytes=self.load.result_bytes,
                     seed=self.asked.seed)
         return replace(jobs, bundle=jobs.bundle - jobs.result) if self.asked.adapters_kept else jobs
@@ -116,7 +121,7 @@ class Case:
                           self.load.base_bytes, asked.breaks_days * 86400, fails=asked.fails,
                           by_latest_start=asked.by_latest_start, window=WINDOW_SECONDS)
         course = simulate(jobs, cluster, seed=asked.seed)
-        return figures.summary(course, jobs, cluster, companions, days), course
+        return figures.summary(course, jobs, cluster, companions, days, self.before * 86400.0), course
 
 
 def case(asked: argparse.Namespace) -> Case:
@@ -134,7 +139,8 @@ def capacity(asked: argparse.Namespace) -> dict:
         one = replace(of, asked=broken)
 
         def too_many(companions: int, one: Case = one) -> bool:
-            return one.run(one.jobs(companions, asked.days), companions, nodes, asked.days)[0]["missed_share"] > asked.missed
+            row = one.run(one.jobs(companions, asked.days), companions, nodes, asked.days)[0]
+            return not figures.enough(row, asked.missed)
 
         found[name] = max(0, (figures.least(too_many, within=0.0) or 0) - 1)
         print(f"{nodes} node(s) serve {found[name]} companions {name}, at most {asked.missed:.2%} of their nights missed")
@@ -152,8 +158,8 @@ def plan(asked: argparse.Namespace) -> dict:
     if nodes is None and unlimited <= asked.missed:
         window = min(24.0, NIGHT_HOURS + asked.zones - 1) * 3600
         guess = max(1, round(companions * asked.ships * of.seconds / window / asked.gpus))
-        nodes = figures.least(lambda number: of.run(few, companions, number, days)[0]["missed_share"] <= asked.missed,
-                              guess, 2 * companions, 1.25)
+        nodes = figures.least(lambda number: figures.enough(of.run(few, companions, number, days)[0], asked.missed), guess,
+                              2 * companions, 1.25)
     if nodes is None:
         print(f"links saturate: {unlimited:.1%} of the nights are missed with a GPU for all; raise --wide-mbit, --head-mbit")
         return {"benchmark": "fleet", "assumed": of.assumed, "missed_by_links_alone": unlimited, "figures": None}
