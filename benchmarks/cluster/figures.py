@@ -49,6 +49,7 @@ def summary(course: Course, jobs: Jobs, cluster: Cluster, companions: int, days:
              "head_to_nodes": float((jobs.bundle * course.attempts)[counted].sum()),
              "nodes_to_head": float(jobs.result[back].sum()), "cluster_to_edges": float(jobs.result[back].sum())}
     by_hour = hourly(course, slots)
+    within = by_hour[int(first / HOUR):int((first + days * DAY) / HOUR)] if first else by_hour
     return {
         "companions": companions, "days": days, "jobs": count, "nodes": cluster.nodes, "gpus": slots, **ends,
         "missed_share": sum(ends[end.name.lower()] for end in MISSED) / count,
@@ -57,7 +58,7 @@ def summary(course: Course, jobs: Jobs, cluster: Cluster, companions: int, days:
         "gpu_hours": taken / HOUR, "gpu_hours_worked": worked / HOUR, "gpu_hours_lost": lost / HOUR,
         "gpu_hours_fetching": fetching / HOUR,
         "offered": float(jobs.seconds[counted].sum()) / (slots * days * DAY),
-        "utilisation": float(by_hour[int(first / HOUR):int((first + days * DAY) / HOUR)].sum()) / (24 * days), "utilisation_busiest_hour": float(by_hour.max()),
+        "utilisation": float(within.sum()) / (24 * days), "utilisation_busiest_hour": float(by_hour.max()),
         "bytes": moved, "bytes_per_companion_and_night": sum(moved.values()) / (companions * days),
         "bases_placed": course.bases_placed, "node_failures": course.failures,
         "gpu_seconds_per_companion_and_night": taken / (companions * days),

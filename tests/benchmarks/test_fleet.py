@@ -87,6 +87,7 @@ def test_every_job_ends_once_and_nothing_is_lost(companions, nodes, gpus, fails,
     summed = figures.summary(course, jobs, cluster, companions, 2)
     assert summed["bytes"] == pytest.approx(course.bytes) and summed["gpu_hours"] == pytest.approx(taken.sum() / 3600)
     assert sum(summed[end.name.lower()] for end in End) == len(jobs)
+    assert summed["utilisation"] == pytest.approx(taken.sum() / (nodes * gpus * 2 * DAY))
     if course.failures == 0:
         assert course.bases_placed <= 2 * nodes, "a base is placed once per node"
     assert (course.ended[course.end == End.DONE] <= jobs.due[course.end == End.DONE]).all()
@@ -123,6 +124,7 @@ def test_nights_around_the_world_are_counted_in_full_load():
         jobs, cluster = draw(world, **{**LOAD, "seconds": seconds}), Cluster(1, **FREE)
         rows.append(figures.summary(simulate(jobs, cluster), jobs, cluster, 240, 2, first=DAY))
         assert rows[-1]["jobs"] == 480 and rows[-1]["offered"] == pytest.approx(240 * seconds / DAY)
+    assert [row["utilisation"] for row in rows] == pytest.approx([240 * 300 / DAY, 1.0, 1.0], abs=1e-3)
     assert [row["missed_share"] > 0.001 for row in rows] == [False, False, True]
     assert [figures.enough(row, 0.001) for row in rows] == [True, False, False], "a tenth too much is not seen within four days"
 
