@@ -8,8 +8,8 @@
 
 `simulate` finds the fewest nodes with which at most `--missed` of the nights are missed (or takes `--nodes`), then runs `--days`
 with them; `capacity` finds the most companions that `--nodes` serve. `sizes` packs and seals a real night of the sample
-conversations: what the jobs weigh. `check` holds the simulation against a real run (`python -m tests.thor.real_run`). Money is only
-counted with prices that are given. The last line is JSON.
+conversations: what the jobs weigh. `check` holds the simulation against a real run (`python -m tests.thor.real_run`). Money is
+only counted with prices that are given. The last line is JSON.
 """
 from __future__ import annotations
 
@@ -104,8 +104,13 @@ class Case:
                 "job_bytes_up": self.load.bundle_bytes - self.asked.adapters_kept * self.load.result_bytes,
                 "job_bytes_down": self.load.result_bytes, "base_bytes": self.load.base_bytes}
 
+    @property
+    def before(self) -> int:
+        """Days that are simulated before those that count, and behind them: nights of several zones overlap from day to day."""
+        return 1 if self.asked.zones > 1 else 0
+
     def jobs(self, companions: int, days: int) -> Jobs:
-        fleet = Fleet(companions, days, tuple(range(self.asked.zones)), self.asked.ships)
+        fleet = Fleet(companions, days + 2 * self.before, tuple(range(self.asked.zones)), self.asked.ships)
         jobs = draw(fleet, seconds=self.seconds, words_bytes=sizes.WORDS_BYTES, adapter_bytes=self.load.result_bytes,
                     seed=self.asked.seed)
         return replace(jobs, bundle=jobs.bundle - jobs.result) if self.asked.adapters_kept else jobs
@@ -116,7 +121,7 @@ class Case:
                           self.load.base_bytes, asked.breaks_days * 86400, fails=asked.fails,
                           by_latest_start=asked.by_latest_start, window=WINDOW_SECONDS)
         course = simulate(jobs, cluster, seed=asked.seed)
-        return figures.summary(course, jobs, cluster, companions, days), course
+        return figures.summary(course, jobs, cluster, companions, days, self.before * 86400.0), course
 
 
 def case(asked: argparse.Namespace) -> Case:
@@ -134,9 +139,10 @@ def capacity(asked: argparse.Namespace) -> dict:
         one = replace(of, asked=broken)
 
         def too_many(companions: int, one: Case = one) -> bool:
-            return one.run(one.jobs(companions, asked.days), companions, nodes, asked.days)[0]["missed_share"] > asked.missed
+            row = one.run(one.jobs(companions, asked.days), companions, nodes, asked.days)[0]
+            return not figures.enough(row, asked.missed)
 
-        found[name] = max(0, (figures.least(too_many) or 0) - 1)
+        found[name] = max(0, (figures.least(too_many, within=0.0) or 0) - 1)
         print(f"{nodes} node(s) serve {found[name]} companions {name}, at most {asked.missed:.2%} of their nights missed")
     return {"benchmark": "fleet", "assumed": of.assumed, "nodes": nodes, "figures": found}
 
@@ -152,8 +158,8 @@ def plan(asked: argparse.Namespace) -> dict:
     if nodes is None and unlimited <= asked.missed:
         window = min(24.0, NIGHT_HOURS + asked.zones - 1) * 3600
         guess = max(1, round(companions * asked.ships * of.seconds / window / asked.gpus))
-        nodes = figures.least(lambda number: of.run(few, companions, number, days)[0]["missed_share"] <= asked.missed,
-                              guess, 2 * companions, 1.25)
+        nodes = figures.least(lambda number: figures.enough(of.run(few, companions, number, days)[0], asked.missed), guess,
+                              2 * companions, 1.25)
     if nodes is None:
         print(f"links saturate: {unlimited:.1%} of the nights are missed with a GPU for all; raise --wide-mbit, --head-mbit")
         return {"benchmark": "fleet", "assumed": of.assumed, "missed_by_links_alone": unlimited, "figures": None}
@@ -175,8 +181,8 @@ def plan(asked: argparse.Namespace) -> dict:
 def say(found: dict, costs: dict) -> None:
     moved = found["bytes"]
     print(f"{found['nodes']} nodes, {found['days']} days: {found['jobs']} jobs, {found['done']} in time; missed "
-          f"{found['missed_share']:.3%} (late {found['late']}, taken back waiting {found['waited']}, working {found['broken_off']}, "
-          f"given up {found['given_up']})")
+          f"{found['missed_share']:.3%} (late {found['late']}, taken back waiting {found['waited']}, "
+          f"working {found['broken_off']}, given up {found['given_up']})")
     print(f"  GPU hours {found['gpu_hours']:.0f}: worked {found['gpu_hours_worked']:.0f}, lost {found['gpu_hours_lost']:.1f}, "
           f"fetching {found['gpu_hours_fetching']:.1f}; used {found['utilisation']:.1%}, {found['node_failures']} node failures")
     print("  bytes: " + ", ".join(f"{name.replace('_', ' ')} {size / 1e9:.1f} GB" for name, size in moved.items())

@@ -35,25 +35,39 @@ def hourly(course: Course, slots: int) -> numpy.ndarray:
     return numpy.diff(before(starts) - before(stops)) / (slots * HOUR)
 
 
-def summary(course: Course, jobs: Jobs, cluster: Cluster, companions: int, days: int) -> dict:
-    count = max(1, len(jobs))
+def summary(course: Course, jobs: Jobs, cluster: Cluster, companions: int, days: int, first: float = 0.0) -> dict:
+    """first: seconds; what is shipped within `days` from then on is counted. What came before and comes behind is load only."""
+    counted = (jobs.shipped >= first) & (jobs.shipped < first + days * DAY) if first else numpy.ones(len(jobs), dtype=bool)
+    count = max(1, int(counted.sum()))
     slots = cluster.nodes * cluster.gpus
-    waited = waits(course, jobs)
-    taken = float((course.busy[:, 1] - course.busy[:, 0]).sum())
-    ends = {end.name.lower(): int((course.end == end).sum()) for end in End}
+    waited = waits(course, jobs)[counted]
+    worked, lost, fetching = (float(part[counted].sum()) for part in (course.worked, course.lost, course.fetching))
+    taken = worked + lost + fetching
+    ends = {end.name.lower(): int((course.end[counted] == end).sum()) for end in End}
+    back = counted & numpy.isin(course.end, (End.DONE, End.LATE))
+    moved = {"edges_to_cluster": float(jobs.bundle[counted].sum()), "bases": course.bytes["bases"],
+             "head_to_nodes": float((jobs.bundle * course.attempts)[counted].sum()),
+             "nodes_to_head": float(jobs.result[back].sum()), "cluster_to_edges": float(jobs.result[back].sum())}
     by_hour = hourly(course, slots)
+    within = by_hour[int(first / HOUR):int((first + days * DAY) / HOUR)] if first else by_hour
     return {
-        "companions": companions, "days": days, "jobs": len(jobs), "nodes": cluster.nodes, "gpus": slots, **ends,
+        "companions": companions, "days": days, "jobs": count, "nodes": cluster.nodes, "gpus": slots, **ends,
         "missed_share": sum(ends[end.name.lower()] for end in MISSED) / count,
-        "wait_p50_seconds": float(numpy.quantile(waited, 0.5)) if len(jobs) else 0.0,
-        "wait_p95_seconds": float(numpy.quantile(waited, 0.95)) if len(jobs) else 0.0,
-        "gpu_hours": taken / HOUR, "gpu_hours_worked": float(course.worked.sum()) / HOUR,
-        "gpu_hours_lost": float(course.lost.sum()) / HOUR, "gpu_hours_fetching": float(course.fetching.sum()) / HOUR,
-        "utilisation": taken / (slots * days * DAY), "utilisation_busiest_hour": float(by_hour.max()),
-        "bytes": course.bytes, "bytes_per_companion_and_night": sum(course.bytes.values()) / (companions * days),
+        "wait_p50_seconds": float(numpy.quantile(waited, 0.5)) if len(waited) else 0.0,
+        "wait_p95_seconds": float(numpy.quantile(waited, 0.95)) if len(waited) else 0.0,
+        "gpu_hours": taken / HOUR, "gpu_hours_worked": worked / HOUR, "gpu_hours_lost": lost / HOUR,
+        "gpu_hours_fetching": fetching / HOUR,
+        "offered": float(jobs.seconds[counted].sum()) / (slots * days * DAY),
+        "utilisation": float(within.sum()) / (24 * days), "utilisation_busiest_hour": float(by_hour.max()),
+        "bytes": moved, "bytes_per_companion_and_night": sum(moved.values()) / (companions * days),
         "bases_placed": course.bases_placed, "node_failures": course.failures,
         "gpu_seconds_per_companion_and_night": taken / (companions * days),
         "gpu_seconds_held_per_companion_and_night": slots * DAY / companions}
+
+
+def enough(figures: dict, missed: float) -> bool:
+    """A cluster that is offered more than it can do falls behind, though a few days may hide it."""
+    return figures["missed_share"] <= missed and figures["offered"] <= 1.0
 
 
 @dataclass(frozen=True)
@@ -82,21 +96,22 @@ def cost(figures: dict, prices: Prices) -> dict:
     return found
 
 
-def least(enough: Callable[[int], bool], start: int = 1, most: int = 1 << 20, stride: float = 2.0) -> int | None:
-    """The least number for which `enough` holds, which it does from some number on; None where it does for none up to `most`.
+def least(holds: Callable[[int], bool], start: int = 1, most: int = 1 << 20, stride: float = 2.0,
+          within: float = 0.01) -> int | None:
+    """The least number where it holds, which it does from some number on; None where it does for none up to `most`.
 
-    start, stride: where it is looked for first, and by which factor on from there.
+    start, stride: where it is looked for first, and by which factor on from there. within: a share of it, which a seed moves too.
     """
     low = high = min(start, most)
-    if enough(start):
-        while (low := int(low / stride)) and enough(low):
+    if holds(start):
+        while (low := int(low / stride)) and holds(low):
             high = low
     else:
-        while not enough(high := min(most, math.ceil(high * stride))):
+        while not holds(high := min(most, math.ceil(high * stride))):
             if high >= most:
                 return None
             low = high
-    while high - low > max(1, low // 100):          # within a hundredth: a seed moves it by as much
+    while high - low > max(1, int(low * within)):
         middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
+        low, high = (low, middle) if holds(middle) else (middle, high)
     return high

@@ -1,7 +1,7 @@
 """A real run of workers beside the simulated one: the same arrivals, the same order of service, the same work.
 
-The run is a document: {"engine", "servers", "zero": ISO time, "jobs": [{"job", "home", "arrived", "begun", "ended", "due"}]}, seconds since
-`zero`; as `python -m tests.thor.real_run` writes it from mailbox and ledgers.
+The run is a document: {"engine", "servers", "zero": ISO time, "jobs": [{"job", "home", "arrived", "begun", "ended", "due"}]}, in
+seconds since `zero`; as `python -m tests.thor.real_run` writes it from mailbox and ledgers.
 """
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from edge_sleep.benchmarks.cluster.loop import Cluster, simulate
 def check(run: dict[str, Any]) -> dict[str, Any]:
     """Makespan and waits, real and simulated; printed.
 
-    With each job's own duration the simulation can be wrong in who is served when, and in what lies between two jobs. With the run's
-    mean for all, as a plan has one figure for all, what durations vary comes to it.
+    With each job's own duration the simulation can be wrong in who is served when, and in what lies between two jobs. With the
+    run's mean for all, as a plan has one figure for all, what durations vary comes to it.
     """
     jobs = sorted(run["jobs"], key=lambda one: one["arrived"])
     between = gaps(jobs, run["servers"])
@@ -26,13 +26,13 @@ def check(run: dict[str, Any]) -> dict[str, Any]:
     real = _measures(jobs, numpy.asarray([one["begun"] for one in jobs]), max(one["ended"] for one in jobs))
     found: dict[str, Any] = {"benchmark": "fleet check", "engine": run["engine"], "servers": run["servers"], "jobs": len(jobs),
                              "between_jobs_seconds": round(between, 3), "looks_after_seconds": round(looks, 3), "real": real}
-    print(f"{run['engine']}, {run['servers']} server(s), {len(jobs)} jobs; {between:.2f} s between two of them, {looks:.2f} s until an "
-          "idle one hears of a job\n"
+    print(f"{run['engine']}, {run['servers']} server(s), {len(jobs)} jobs; {between:.2f} s between two of them, "
+          f"{looks:.2f} s until an idle one hears of a job\n"
           f"{'':28}{'makespan':>10}{'mean wait':>11}{'p95 wait':>10}   order")
     _say("real", real)
     for name, seconds in (("own durations", own), ("mean duration", mean)):
-        course = simulate(_jobs(jobs, seconds), Cluster(run["servers"], edge_rate=math.inf, wide_rate=math.inf, head_rate=math.inf,
-                                                        looks_after=looks))
+        course = simulate(_jobs(jobs, seconds), Cluster(run["servers"], edge_rate=math.inf, wide_rate=math.inf,
+                                                        head_rate=math.inf, looks_after=looks))
         simulated = _measures(jobs, course.begun, float(course.ended.max()) - between)
         off = {key: simulated[key] / real[key] - 1 for key in real if real[key]}
         found[name.replace(" ", "_")] = {"simulated": simulated, "off": off, "in_order": in_order(jobs, course.begun)}
@@ -75,14 +75,16 @@ def _jobs(jobs: list[dict], seconds: numpy.ndarray) -> Jobs:
     homes = {home: number for number, home in enumerate(dict.fromkeys(one["home"] for one in jobs))}
     never, nothing = numpy.full(len(jobs), math.inf), numpy.zeros(len(jobs))
     due = numpy.asarray([math.inf if one["due"] is None else one["due"] for one in jobs])
-    return Jobs(numpy.asarray([homes[one["home"]] for one in jobs]), numpy.asarray([one["arrived"] for one in jobs]), due, never, seconds,
-                nothing, nothing, numpy.zeros(len(jobs), dtype=int))
+    arrived = numpy.asarray([one["arrived"] for one in jobs])
+    return Jobs(numpy.asarray([homes[one["home"]] for one in jobs]), arrived, due, never, seconds, nothing, nothing,
+                numpy.zeros(len(jobs), dtype=int))
 
 
 def _measures(jobs: list[dict], begun: numpy.ndarray, ended: float) -> dict[str, float]:
     arrived = numpy.asarray([one["arrived"] for one in jobs])
     waited = begun - arrived
-    return {"makespan": ended - float(arrived.min()), "wait_mean": float(waited.mean()), "wait_p95": float(numpy.quantile(waited, 0.95))}
+    return {"makespan": ended - float(arrived.min()), "wait_mean": float(waited.mean()),
+            "wait_p95": float(numpy.quantile(waited, 0.95))}
 
 
 def _say(name: str, of: dict[str, float], same: float | None = None) -> None:

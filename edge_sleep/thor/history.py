@@ -86,6 +86,8 @@ def told(found: Mapping[str, Any]) -> str:
              f"failures: {failures['count']}; {failures['tries']} job(s) took more than one lease"]
     lines += [f"  {one['ended'] or 'unknown time'} job {one['job'][:12]}: {one['state']}; {one['reason']}"
               for one in failures["latest"]]
+    if found.get("mailbox_problem"):
+        lines.insert(0, f"the mailbox cannot be read, so what waits is not known: {found['mailbox_problem']}")
     if (cluster := found.get("cluster")) is not None:
         lines += [cluster["problem"]] if cluster.get("problem") else [
             f"cluster: {len(cluster['nodes'])} node(s)", *(

@@ -112,8 +112,8 @@ def plan(shape: Shape, config: Config, *, examples: int, mean_tokens: float, lon
 
     device: "gpu" or "cpu". available_bytes: what the whole process may take, what it holds now included. where is "none"
     when not even one example at a time fits the memory. flops_per_second: what the board's profile says of its GPU.
-    gpus: of this machine, each with a memory of its own, that may share the training; None where that is not this plan's to decide.
-    others_wait: other jobs do, for these GPUs.
+    gpus: of this machine, each with a memory of its own, that may share the training; None where that is not this plan's to
+    decide. others_wait: other jobs do, for these GPUs.
     """
     allowed = min(available_bytes, config.budget.memory_bytes or available_bytes)
     settings = config.train

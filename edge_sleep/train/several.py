@@ -1,8 +1,8 @@
 """Whether one training is shared by several GPUs of a machine: a pure decision, with the reason.
 
-Every process holds the whole base and adapter, so sharing makes a training shorter and never smaller. It costs: the processes start,
-a step's gradients are summed, and a forward below FULL_FORWARD tokens waits for launches instead of computing. GPUs that other
-jobs wait for bring more apart: a job on each has nothing to sum.
+Every process holds the whole base and adapter, so sharing makes a training shorter and never smaller. It costs: the processes
+start, a step's gradients are summed, and a forward below FULL_FORWARD tokens waits for launches instead of computing. GPUs that
+other jobs wait for bring more apart: a job on each has nothing to sum.
 """
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from edge_sleep.config import Config
 from edge_sleep.model.shape import Shape
 
-START_SECONDS = 40.0                               # assumed: two more interpreters with torch, the base loaded by each, the meeting
+START_SECONDS = 40.0                               # assumed: interpreters with torch, the base loaded by each, the meeting
 LINK_BYTES_PER_SECOND = 8e9                        # assumed: PCIe 4 with eight lanes, as it is used; NVLink is faster
 SUM_SECONDS = 2e-3                                 # assumed, of a step: the decisions it waits for, and the latency of the sum
 LEAST_GAIN = 1.2                                   # times as fast, or it is not worth another machine's state to go wrong
@@ -38,8 +38,8 @@ def share(shape: Shape, config: Config, *, gpus: int, examples: int, mean_tokens
           available_seconds: float, others_wait: bool = False, link: float = LINK_BYTES_PER_SECOND) -> Sharing:
     """How many of `gpus` GPUs take part, the fewest that are about as good as more.
 
-    examples: of an epoch. alone_seconds: the whole training on one. full_forward: tokens below which a forward takes as long as with
-    them. available_seconds: until it must be done. others_wait: for the GPUs that this one would take.
+    examples: of an epoch. alone_seconds: the whole training on one. full_forward: tokens below which a forward takes as long as
+    with them. available_seconds: until it must be done. others_wait: for the GPUs that this one would take.
     """
     settings = config.train
     step_examples = min(settings.examples_per_step, examples)
@@ -68,8 +68,9 @@ def share(shape: Shape, config: Config, *, gpus: int, examples: int, mean_tokens
             and alone_seconds / (way.processes * way.seconds) >= LEAST_EFFICIENCY]
     if not good:
         best = min(ways, key=lambda way: way.seconds)
-        return Sharing(1, alone_seconds, f"does not pay: {alone_seconds:.0f} s alone, {best.seconds:.0f} s by {best.processes}, of which "
-                       f"{START_SECONDS:.0f} s to start and {steps * exchange_seconds(shape, config, best.processes, link):.0f} s to sum")
+        sums = steps * exchange_seconds(shape, config, best.processes, link)
+        return Sharing(1, alone_seconds, f"does not pay: {alone_seconds:.0f} s alone, {best.seconds:.0f} s by {best.processes}, "
+                       f"of which {START_SECONDS:.0f} s to start and {sums:.0f} s to sum")
     shortest = min(way.seconds for way in good)
     return _said(next(way for way in good if way.seconds <= 1.05 * shortest), alone, "nobody else waits for them")
 
@@ -82,4 +83,5 @@ def as_configured(processes: int, device: str, gpus: int, alone_seconds: float) 
 
 
 def _said(way: Sharing, alone: Sharing, why: str) -> Sharing:
-    return Sharing(way.processes, way.seconds, f"{way.seconds:.0f} s by {way.processes} GPUs, {alone.seconds:.0f} s by one; {why}")
+    return Sharing(way.processes, way.seconds,
+                   f"{way.seconds:.0f} s by {way.processes} GPUs, {alone.seconds:.0f} s by one; {why}")

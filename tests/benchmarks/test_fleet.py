@@ -84,6 +84,10 @@ def test_every_job_ends_once_and_nothing_is_lost(companions, nodes, gpus, fails,
     assert course.bytes["cluster_to_edges"] == course.bytes["nodes_to_head"] == jobs.result[came_back].sum()
     assert course.bytes["head_to_nodes"] == pytest.approx((jobs.bundle * course.attempts).sum())
     assert course.bytes["bases"] == course.bases_placed * cluster.base_bytes
+    summed = figures.summary(course, jobs, cluster, companions, 2)
+    assert summed["bytes"] == pytest.approx(course.bytes) and summed["gpu_hours"] == pytest.approx(taken.sum() / 3600)
+    assert sum(summed[end.name.lower()] for end in End) == len(jobs)
+    assert summed["utilisation"] == pytest.approx(taken.sum() / (nodes * gpus * 2 * DAY))
     if course.failures == 0:
         assert course.bases_placed <= 2 * nodes, "a base is placed once per node"
     assert (course.ended[course.end == End.DONE] <= jobs.due[course.end == End.DONE]).all()
@@ -110,6 +114,19 @@ def test_more_nodes_miss_no_more_nights():
     missed = [figures.summary(simulate(jobs, Cluster(nodes, **FREE)), jobs, Cluster(nodes), 400, 1)["missed_share"]
               for nodes in (1, 2, 3, 4)]
     assert missed == sorted(missed, reverse=True) and missed[0] > 0.1 and missed[-1] == 0.0
+
+
+def test_nights_around_the_world_are_counted_in_full_load():
+    """Of four days the two in the middle: their first nights meet those of the day before."""
+    world = Fleet(240, days=4, zones=tuple(range(24)), bedtime_spread=0.0, morning_spread=0.0, jitter=0.0, size_spread=0.0)
+    rows = []
+    for seconds in (300.0, 400.0, 600.0):
+        jobs, cluster = draw(world, **{**LOAD, "seconds": seconds}), Cluster(1, **FREE)
+        rows.append(figures.summary(simulate(jobs, cluster), jobs, cluster, 240, 2, first=DAY))
+        assert rows[-1]["jobs"] == 480 and rows[-1]["offered"] == pytest.approx(240 * seconds / DAY)
+    assert [row["utilisation"] for row in rows] == pytest.approx([240 * 300 / DAY, 1.0, 1.0], abs=1e-3)
+    assert [row["missed_share"] > 0.001 for row in rows] == [False, False, True]
+    assert [figures.enough(row, 0.001) for row in rows] == [True, False, False], "a tenth too much is not seen within four days"
 
 
 # --- order -----------------------------------------------------------------------------------------
@@ -144,7 +161,7 @@ def test_the_heap_is_the_engine_s_order(jobs, begins, hours, chance):
         queue.push(number, home, morning * 3600.0 + number, now)
 
     for begin in begins:
-        now += 3600.0 * chance.random() * 4
+        now += chance.randrange(4 * 3600)           # whole seconds: a datetime knows no less than a microsecond
         while coming and coming[0][1][1] * 3600.0 <= now:
             push(coming.pop(0)[0])
         if away and chance.random() < 0.3:
@@ -252,6 +269,7 @@ def test_nights_are_of_the_mean_that_was_asked_and_ship_as_often():
 def test_the_least_number_is_found_within_a_hundredth(threshold, start, stride):
     found = figures.least(lambda nodes: nodes >= threshold, start, stride=stride)
     assert threshold <= found <= threshold * 1.011
+    assert figures.least(lambda nodes: nodes >= threshold, start, stride=stride, within=0.0) == threshold
 
 
 def test_where_none_is_enough_none_is_said():
