@@ -44,8 +44,11 @@ def rays(caches: list[Path]) -> Iterator[Any]:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path, model: Path) -> Fleet:
-    return Fleet(tmp_path / "fleet", model)
+def fleet(tmp_path: Path, model: Path) -> Iterator[Fleet]:
+    import ray
+
+    yield Fleet(tmp_path / "fleet", model)
+    ray.shutdown()                                         # of a test that failed with a worker in it
 
 
 def on(rays: Any, *sets: str) -> tuple[str, ...]:
@@ -108,8 +111,6 @@ def test_a_cluster_does_the_jobs_and_says_by_name_what_it_cannot(fleet: Fleet, r
     assert worker.run(once=True) == 0
     assert "larger than any node of the cluster" in fleet.records()[fleet.sent["dora"][0]]["reason"]
     monkeypatch.setattr(engine.cluster, "nodes", real)
-    monkeypatch.undo()
-    engine.stop()
 
 
 def offered(fleet: Fleet, homes: int, epochs: int = 4) -> None:
