@@ -24,6 +24,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edge_sleep.benchmarks.loading import status
+
 from edge_sleep import config
 from edge_sleep.checkpoint import manifest, store
 from edge_sleep.device import detect, environment, profile
@@ -103,7 +105,7 @@ def once(home: Home, what: str) -> dict:
     shop = workshop(home)
     began = time.monotonic()
     folder = shop.dense if what == "dense" else shop.base_export(what)[0].folder
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    peak = max(status("VmHWM"), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
     return {"what": what, "seconds": time.monotonic() - began, "peak_mebibytes": peak,
             "bytes": sum(file.stat().st_size for file in folder.iterdir())}
 

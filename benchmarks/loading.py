@@ -26,7 +26,7 @@ TIME_SHARE, PEAK_SHARE = 0.2, 1.15         # the second night's load, of transfo
 
 
 def status(field: str) -> float:
-    """A field of /proc/self/status, in MiB."""
+    """A field of /proc/self/status, in MiB. A peak is VmHWM: getrusage's is never less than what the parent held at the start."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 

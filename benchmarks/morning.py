@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_sleep.benchmarks.exports import ADAPTERS, add_adapter, workshop
+from edge_sleep.benchmarks.loading import status
 
 from edge_sleep.checkpoint import store
 from edge_sleep.device import environment
@@ -147,7 +147,7 @@ def main() -> None:
     if arguments.only:
         home = Home(arguments.shape.absolute())
         found = peft(home, arguments.only) if arguments.only in PEFT else session(home, arguments.only)
-        print(json.dumps(found | {"peak_mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+        print(json.dumps(found | {"peak_mebibytes": status("VmHWM")}))
         return
     if arguments.home is None:
         parser.error("--home is needed: exports of this size are kept")

@@ -1,10 +1,12 @@
 """How cost grows, and until where each decision of the design holds: curves, exponents, and what they come to.
 
 A decision's bound is what its curve is allowed to cost. Where the curve comes to it is measured if a point lies beyond it, else
-extrapolated by the fitted power, and said to be.
+extrapolated, and said to be: by the power of its three largest points or the line through the last two, whichever comes there
+sooner, as what is the same at every size flattens a power.
 """
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -44,33 +46,56 @@ CURVES: dict[str, Curve] = {
     "dense_head": Curve(_STEPS, "What a step allocates, full logits", "tokens", "MiB")}
 
 
+class Grown(NamedTuple):
+    """A curve as a decision sees it: its points above zero, and the power of the largest of them."""
+
+    points: tuple[tuple[float, float], ...]
+    tail: Power
+
+    def reaches(self, bound: float) -> float | None:
+        """Where it comes to `bound`: between two points, else the sooner of the tail and of the line through the last two."""
+        for (x, y), (beyond, above) in zip(self.points, self.points[1:], strict=False):
+            if y < bound <= above:
+                return x * (beyond / x) ** (math.log(bound / y) / math.log(above / y))
+        if self.points[0][1] >= bound:
+            return self.points[0][0]
+        (x, y), (beyond, above) = self.points[-2:]
+        line = beyond + (bound - above) * (beyond - x) / (above - y) if above > y else None
+        return min((found for found in (line, self.tail.reaches(bound)) if found is not None and found > beyond), default=None)
+
+
+Until = Callable[[Mapping[str, Grown]], "float | None"]
+_TAIL = 3
+
+
 class Decision(NamedTuple):
-    """until: where it stops holding, from the fits it names; None where the curves never come there."""
+    """until: where it stops holding, from the curves it names; None where they never come there."""
 
     decision: str
     needs: tuple[str, ...]
     holds: str
-    until: Callable[[Mapping[str, Power]], float | None]
+    until: Until
     of: str
 
 
-def _reaches(curve: str, bound: float) -> Callable[[Mapping[str, Power]], float | None]:
-    return lambda fits: fits[curve].reaches(bound)
+def _reaches(curve: str, bound: float) -> Until:
+    return lambda grown: grown[curve].reaches(bound)
 
 
-def _dearer(curve: str, start: float, times: float) -> Callable[[Mapping[str, Power]], float | None]:
+def _dearer(curve: str, start: float, times: float) -> Until:
     """Where a unit costs `times` of what it costs at `start`."""
-    def found(fits: Mapping[str, Power]) -> float | None:
-        above = fits[curve].exponent - 1
+    def found(grown: Mapping[str, Grown]) -> float | None:
+        above = grown[curve].tail.exponent - 1
         return start * times ** (1 / above) if above > 0.005 else None
     return found
 
 
-def _meet(one: str, other: str) -> Callable[[Mapping[str, Power]], float | None]:
+def _meet(one: str, other: str) -> Until:
     """Where two curves cost the same."""
-    def found(fits: Mapping[str, Power]) -> float | None:
-        apart = fits[other].exponent - fits[one].exponent
-        return (fits[one].scale / fits[other].scale) ** (1 / apart) if abs(apart) > 0.01 else None
+    def found(grown: Mapping[str, Grown]) -> float | None:
+        first, second = grown[one].tail, grown[other].tail
+        apart = second.exponent - first.exponent
+        return (first.scale / second.scale) ** (1 / apart) if abs(apart) > 0.01 else None
     return found
 
 
@@ -124,13 +149,16 @@ def fitted(name: str, points: Sequence[Sequence[float]]) -> dict[str, Any]:
 
 def decided(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Every decision whose curves are there: until where it holds, and how that is known."""
-    fits = {curve["curve"]: Power(*(curve[key] for key in ("scale", "exponent", "low", "high", "n"))) for curve in curves}
+    grown = {}
+    for curve in curves:
+        points = tuple((x, y) for x, y in curve["points"] if y > 0)
+        grown[curve["curve"]] = Grown(points, power(points[-_TAIL:]))
     largest = {curve["curve"]: max(x for x, _ in curve["points"]) for curve in curves}
     rows = []
     for one in DECISIONS:
-        if not set(one.needs) <= set(fits):
+        if not set(one.needs) <= set(grown):
             continue
-        until, seen = one.until(fits), min(largest[name] for name in one.needs)
+        until, seen = one.until(grown), min(largest[name] for name in one.needs)
         if until is None:
             told, how = "no end in sight", f"measured up to {seen:,.0f}"
         elif until <= seen:

@@ -94,9 +94,12 @@ def _reclaimable(folder: Path) -> int:
         return 0
 
 
-def rss_peak_bytes() -> int:
-    """Largest resident set this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+def rss_peak_bytes(status: Path = STATUS) -> int:
+    """Largest resident set this process has had. getrusage alone would tell what its parent held as it was started."""
+    try:
+        return _meminfo("VmHWM", status)
+    except DeviceError:                      # a kernel that keeps no high-water mark
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
 
 
 def anonymous_bytes(status: Path = STATUS) -> int:

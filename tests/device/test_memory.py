@@ -1,6 +1,8 @@
 """Available memory is the kernel's word, bounded by every cgroup limit above this process."""
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,18 @@ def test_what_this_process_holds() -> None:
     assert memory.data_bytes() > memory.anonymous_bytes() > len(held)
     assert memory.shared_bytes() > 0
     assert memory.for_this_process_bytes() > memory.anonymous_bytes()
+
+
+def test_a_childs_peak_is_not_its_parents() -> None:
+    """getrusage of a process that a large one started never tells less than that one held."""
+    held = bytearray(b"x" * (256 << 20))
+    code = "from edge_sleep.device import memory; print(memory.rss_peak_bytes())"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert 0 < int(said) < len(held)
+
+
+def test_a_kernel_without_a_high_water_mark(tmp_path: Path) -> None:
+    (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t1 kB\n")
+    assert memory.rss_peak_bytes(tmp_path / "status") > 1 << 20
+    (tmp_path / "status").write_text("VmHWM:\t2048 kB\n")
+    assert memory.rss_peak_bytes(tmp_path / "status") == 2 << 20

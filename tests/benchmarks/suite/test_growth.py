@@ -23,6 +23,14 @@ def test_within_what_was_measured_and_beyond_it():
     assert decided(records=powers(1e-4, 1.0)) == {"status and": ("10,000 nights", "extrapolated 10 times beyond 1,000")}
 
 
+def test_what_is_the_same_at_every_size_does_not_bend_the_end():
+    """Half a second whatever the size, and 1e-5 s an experience: 2 s are reached at 150,000."""
+    for largest, how in ((400_000.0, "within"), (100_000.0, "extrapolated")):
+        points = [(x, 0.5 + 1e-5 * x) for x in (100.0, 1_000.0, 10_000.0, 50_000.0, 100_000.0, 200_000.0, 400_000.0) if x <= largest]
+        until, told = decided(select=points)["a lesson"]
+        assert float(until.split()[0].replace(",", "")) == pytest.approx(150_000, rel=0.25) and told.startswith(how)
+
+
 def test_what_does_not_grow_has_no_end():
     assert decided(mailbox=powers(0.01, 0.0))["a worker"] == ("no end in sight", "measured up to 1,000")
     assert decided(ingest=powers(0.01, 1.0))["an answer"][0] == "no end in sight"
