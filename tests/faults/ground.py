@@ -1,0 +1,232 @@
+"""What a campaign stands on: a micro-model, homes at several points of their life, and what whole nights make of them.
+
+Everything is made once in this process; each trial is a copy of one home, and everything that runs on it is a forked child that calls
+the command line.
+"""
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import yaml
+
+from edge_sleep import config
+from edge_sleep.cli import main as cli
+from edge_sleep.errors import Exit
+from edge_sleep.serve import proof
+from edge_sleep.stages import settle
+from edge_sleep.system.home import Home
+from edge_sleep.system.record import Recorder
+from tests import micro
+from tests.killing import ended, forked
+
+MORE = [("What colour is the gate?", "The gate was painted green in the spring."),
+        ("Who mends the nets?", "The nets are mended by the two brothers from the pier."),
+        ("Where do the bees live?", "The bees live in three white hives behind the barn."),
+        ("When does the ferry leave?", "The ferry leaves at seven, before the fog lifts.")]
+SETS = (*micro.SETS, "train.state_every=0s", "train.epochs=3")
+STAGES = ("fresh", "one", "stopped", "judged")
+_SIGNALS = {128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)}
+
+
+@dataclass(frozen=True)
+class End:
+    """How a command ended: its exit code (negative: the signal), what it said, and its last line where that is JSON."""
+
+    code: int
+    said: str
+    document: dict = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The promised name of this end; what has none is a bug."""
+        if self.code < 0:
+            return signal.Signals(-self.code).name
+        if "Traceback" in self.said or self.code == Exit.BUG:
+            return "BUG"
+        if self.code in _SIGNALS:
+            return f"128+{signal.Signals(self.code - 128).name}"
+        return Exit(self.code).name if self.code in set(Exit) else f"exit {self.code}"
+
+    @property
+    def named(self) -> bool:
+        return self.code >= 0 and self.name != "BUG" and not self.name.startswith("exit ")
+
+
+@dataclass
+class Ground:
+    """The homes to copy, and what whole nights make of them. adapters: after night one, after night two."""
+
+    root: Path
+    model: Path
+    adapters: tuple[str, str]
+    logits: dict[str, str]                 # sha256 of the canary's logits under each adapter
+    seconds: dict[str, float]              # of each phase of a night
+    base: dict[str, str]                   # the model's files, as they must stay
+    made: int = 0
+
+    def trial(self, stage: str) -> Trial:
+        """A copy of the home at this point of its life."""
+        self.made += 1
+        root = self.root / f"trial-{self.made}"
+        root.mkdir()
+        shutil.copytree(self.root / "talk" / ("first" if stage == "fresh" else "both"), root / "talk")
+        if stage == "fresh":
+            (root / "home").mkdir()
+            shutil.copy(self.root / "one" / "edge-sleep.yaml", root / "home")
+        else:
+            shutil.copytree(self.root / stage, root / "home")
+        first, second = self.adapters
+        return Trial(self, stage, Home(root / "home"), root / "talk", *((None, first) if stage == "fresh" else (first, second)))
+
+
+@dataclass
+class Trial:
+    """One home to do something to. incumbent: what is current before; expected: what a whole night makes of it."""
+
+    ground: Ground
+    stage: str
+    home: Home
+    talk: Path
+    incumbent: str | None
+    expected: str
+
+    root = property(lambda self: self.home.root.parent)
+
+    def begin(self, *command: str, prepare: Callable[[], object] = lambda: None, log: str = "log") -> int:
+        """The pid of a child that runs `edge-sleep COMMAND`. prepare: called in it before."""
+        file = self.root / log
+
+        def work() -> int:
+            out = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            for number, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (out, 2)):
+                os.dup2(number, target)
+            warnings.simplefilter("ignore")
+            prepare()
+            return cli.run([*command, "--home", str(self.home.root), "--json"])
+        return forked(work)
+
+    def end(self, child: int, log: str = "log") -> End:
+        code = ended(child)
+        said = (self.root / log).read_text(errors="replace") if (self.root / log).is_file() else ""
+        if code == Exit.BUG and "traceback in " in said:
+            with suppress(OSError):
+                kept = Path(said.partition("traceback in ")[2].split()[0].strip('",}'))
+                said += kept.read_text()
+                kept.unlink()
+        document: dict = {}
+        with suppress(ValueError, IndexError):
+            document = found if isinstance(found := json.loads(said.strip().splitlines()[-1]), dict) else {}
+        return End(code, said, document)
+
+    def run(self, *command: str, prepare: Callable[[], object] = lambda: None) -> End:
+        return self.end(self.begin(*command, prepare=prepare))
+
+    @property
+    def night(self) -> tuple[str, ...]:
+        return "night", "--sessions", str(self.talk)
+
+    def logits(self) -> tuple[End, str]:
+        """`verify`, and the sha256 of the logits with which what is current answered its fixed prompt."""
+        file = self.root / "logits"
+        file.unlink(missing_ok=True)
+        of_library = proof.canary_logits
+
+        def noted(*given):
+            found = of_library(*given)
+            file.write_text(sha256(found.numpy().tobytes()).hexdigest())       # the adapter's come last
+            return found
+
+        def prepare() -> None:
+            proof.canary_logits = noted
+
+        end = self.run("verify", prepare=prepare)
+        return end, file.read_text() if file.is_file() else ""
+
+    def drop(self) -> None:
+        for folder in [self.root, *self.root.rglob("*")]:
+            if folder.is_dir() and not folder.is_symlink():
+                folder.chmod(0o755)
+        shutil.rmtree(self.root)
+
+
+def telling(tell: Callable[[str], object]) -> None:
+    """From now on this process calls `tell` with each phase's name as it begins, and with "" as it ends: for a forked child."""
+    from contextlib import contextmanager
+
+    of_product = Recorder.phase
+
+    @contextmanager
+    def phase(self, name):
+        tell(name)
+        with of_product(self, name) as entry:
+            yield entry
+        tell("")
+
+    Recorder.phase = phase  # type: ignore[method-assign]
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    return {str(file.relative_to(folder)): sha256(file.read_bytes()).hexdigest() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def make(root: Path, say: Callable[[str], object] = print) -> Ground:
+    """Raises AssertionError where a whole night is not what it must be: a campaign on such ground would say nothing."""
+    began = time.monotonic()
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o755)
+    model = micro.make_model(root / "model")
+    micro.write_talk(root / "talk" / "first")
+    shutil.copytree(root / "talk" / "first", root / "talk" / "both")
+    micro.write_talk(root / "talk" / "both", MORE, number=2)
+    micro_home = Home(root / "one").make()
+    micro_home.config.write_text(yaml.safe_dump(config.parse_sets((*SETS, f"companion.model={model}"))))
+
+    def night(home: Path, talk: str, listener=None) -> dict:
+        from edge_sleep.night import Request, run
+        return run(Home(home), config.load(Home(home).config), Request(sessions=(root / "talk" / talk,)), listener=listener)
+
+    first = night(root / "one", "first")                       # in this process: what it imports the children have
+    for stage in ("two", "stopped", "judged"):
+        shutil.copytree(root / "one", root / stage)
+    second = night(root / "two", "both")
+    assert first["outcome"] == second["outcome"] == "promoted", (first["reason"], second["reason"])
+
+    def at_step_five(event: dict) -> None:
+        if event["event"] == "step" and event["step"] == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+    stopped = night(root / "stopped", "both", at_step_five)
+    assert stopped["outcome"] == "preempted" and stopped["train"]["steps"] < second["train"]["steps"], stopped
+
+    def cut() -> None:
+        settle.settle = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        night(root / "judged", "both")
+    assert ended(forked(cut)) == -signal.SIGKILL
+    ground = Ground(root, model, (first["candidate"], second["candidate"]), {},
+                    {one["name"]: one["seconds"] for one in second["phases"]}, fingerprint(model))
+    for stage, adapter in (("one", first["candidate"]), ("two", second["candidate"])):
+        trial = ground.trial(stage)
+        end, ground.logits[adapter] = trial.logits()
+        assert end.code == 0 and ground.logits[adapter], end.said
+        trial.drop()
+    begin = time.monotonic()
+    trial = ground.trial("one")
+    assert (end := trial.run(*trial.night)).document.get("candidate") == second["candidate"], end.said[-3000:]
+    ground.seconds = {one["name"]: one["seconds"] for one in end.document["phases"]}
+    ground.seconds["start"] = max(0.05, time.monotonic() - begin - sum(ground.seconds.values()))
+    ground.seconds["end"] = 0.1
+    trial.drop()
+    say(f"ground made in {time.monotonic() - began:.0f} s: a night {sum(ground.seconds.values()):.1f} s, "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB, Python {sys.version.split()[0]}")
+    return ground
