@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge_sleep.errors import IntegrityError, StorageError
+from edge_sleep.errors import EdgeSleepError, IntegrityError, StorageError
 
 TEMPORARY = ".tmp-"
 _BLOCK = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_BROKEN = {errno.EIO, errno.EUCLEAN, errno.ESTALE, errno.ENXIO, errno.ENODEV}      # the medium, not what was asked of it
 
 
 @contextmanager
@@ -29,14 +30,24 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise StorageError(f"no space left while writing {path} ({_free(path)} free)",
-                               "free space on that disk, or `--home` on another; "
-                               "nothing accepted was lost") from error
-        if error.errno in _DENIED:
-            raise StorageError(f"{path} cannot be written: {error.strerror}",
-                               "give this user write permission, or choose another `--home`") from error
+        if (known := of_storage(error, path)) is not None:
+            raise known from error
         raise
+
+
+def of_storage(error: OSError, path: Path | None = None) -> EdgeSleepError | None:
+    """What a person can act on where the disk, or the rights to it, refused; None: something else."""
+    path = path or Path(str(error.filename or "the home"))
+    if error.errno in _FULL:
+        return StorageError(f"no space left while writing {path} ({_free(path)} free)",
+                            "free space on that disk, or `--home` on another; nothing accepted was lost")
+    if error.errno in _DENIED:
+        return StorageError(f"{path} cannot be read or written: {error.strerror}",
+                            "give this user the permission, or choose another `--home`")
+    if error.errno in _BROKEN:
+        return StorageError(f"the disk of {path} fails: {error.strerror}",
+                            "look at the kernel's log and at the medium; `edge-sleep backup` saves what can still be read")
+    return None
 
 
 def _free(path: Path) -> str:

@@ -37,6 +37,8 @@ def main() -> int:
     from tests.faults.table import Table
 
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="edge-sleep-faults-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)                    # permissions are tried as another user
     place = ground.make(folder / f"ground-{os.getpid()}", say)
     table, began = Table(), time.monotonic()
 

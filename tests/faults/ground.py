@@ -5,6 +5,7 @@ the command line.
 """
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -35,7 +36,10 @@ MORE = [("What colour is the gate?", "The gate was painted green in the spring."
         ("Who mends the nets?", "The nets are mended by the two brothers from the pier."),
         ("Where do the bees live?", "The bees live in three white hives behind the barn."),
         ("When does the ferry leave?", "The ferry leaves at seven, before the fog lifts.")]
-SETS = (*micro.SETS, "train.state_every=0s", "train.epochs=3")
+# The shortest night that has all its phases, and a state on the disk after every step.
+SETS = (*micro.SETS, "train.state_every=0s", "train.epochs=2", "gate.recall_probes=2", "gate.retention_probes=2",
+        "gate.unknown_probes=2", "gate.character_probes=1")
+NOBODY = 65534
 STAGES = ("fresh", "one", "stopped", "judged")
 _SIGNALS = {128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)}
 
@@ -106,19 +110,21 @@ class Trial:
 
     def begin(self, *command: str, prepare: Callable[[], object] = lambda: None, log: str = "log") -> int:
         """The pid of a child that runs `edge-sleep COMMAND`. prepare: called in it before."""
-        file = self.root / log
+        return forked(lambda: self._act(command, prepare, log))
 
-        def work() -> int:
-            out = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            for number, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (out, 2)):
-                os.dup2(number, target)
-            warnings.simplefilter("ignore")
-            prepare()
-            return cli.run([*command, "--home", str(self.home.root), "--json"])
-        return forked(work)
+    def _act(self, command: tuple[str, ...], prepare: Callable[[], object], log: str) -> int:
+        out = os.open(self.root / log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for number, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (out, 2)):
+            os.dup2(number, target)
+            os.close(number)
+        warnings.simplefilter("ignore")
+        prepare()
+        return int(cli.run([*command, "--home", str(self.home.root), "--json"]))
 
     def end(self, child: int, log: str = "log") -> End:
-        code = ended(child)
+        return self._told(ended(child), log)
+
+    def _told(self, code: int, log: str) -> End:
         said = (self.root / log).read_text(errors="replace") if (self.root / log).is_file() else ""
         if code == Exit.BUG and "traceback in " in said:
             with suppress(OSError):
@@ -133,32 +139,65 @@ class Trial:
     def run(self, *command: str, prepare: Callable[[], object] = lambda: None) -> End:
         return self.end(self.begin(*command, prepare=prepare))
 
+    def run_all(self, *commands: tuple[str, ...], prepare: Callable[[], object] = lambda: None) -> list[End]:
+        """Several commands in one child, one after another; the ends of those that it came to."""
+        codes = self.root / "codes"
+
+        def work() -> None:
+            into = os.open(codes, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            prepare()
+            for place, command in enumerate(commands):
+                code = self._act(command, lambda: None, f"log-{place}")
+                sys.stdout.flush()
+                os.write(into, f"{code}\n".encode())
+
+        last = ended(forked(work))
+        told = [int(code) for code in codes.read_text().split()]
+        told += [last] if len(told) < len(commands) else []
+        return [self._told(code, f"log-{place}") for place, code in enumerate(told)]
+
+    def given_away(self) -> None:
+        """The home belongs to a user whom permissions bind: root's children become that one by `as_nobody`."""
+        if os.geteuid() == 0:
+            for path in [self.root, self.home.root, *self.home.root.rglob("*")]:
+                os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
     @property
     def night(self) -> tuple[str, ...]:
         return "night", "--sessions", str(self.talk)
 
-    def logits(self) -> tuple[End, str]:
-        """`verify`, and the sha256 of the logits with which what is current answered its fixed prompt."""
+    def logits(self, *before: tuple[str, ...], prepare: Callable[[], object] = lambda: None) -> tuple[list[End], str]:
+        """`verify`, behind other commands, and the sha256 of the logits with which what is current answered its fixed prompt."""
         file = self.root / "logits"
         file.unlink(missing_ok=True)
-        of_library = proof.canary_logits
 
-        def noted(*given):
-            found = of_library(*given)
-            file.write_text(sha256(found.numpy().tobytes()).hexdigest())       # the adapter's come last
-            return found
+        def noting() -> None:
+            prepare()
+            of_library = proof.canary_logits
 
-        def prepare() -> None:
+            def noted(*given):
+                found = of_library(*given)
+                file.write_text(sha256(found.numpy().tobytes()).hexdigest())       # the adapter's come last
+                return found
             proof.canary_logits = noted
 
-        end = self.run("verify", prepare=prepare)
-        return end, file.read_text() if file.is_file() else ""
+        ends = self.run_all(*before, ("verify",), prepare=noting)
+        return ends, file.read_text() if file.is_file() else ""
 
     def drop(self) -> None:
         for folder in [self.root, *self.root.rglob("*")]:
             if folder.is_dir() and not folder.is_symlink():
                 folder.chmod(0o755)
         shutil.rmtree(self.root)
+
+
+def as_nobody() -> None:
+    """This process, root's child, is nobody from now on."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        os.environ["HOME"] = "/nonexistent"
 
 
 def telling(tell: Callable[[str], object]) -> None:
@@ -203,21 +242,25 @@ def make(root: Path, say: Callable[[str], object] = print) -> Ground:
     second = night(root / "two", "both")
     assert first["outcome"] == second["outcome"] == "promoted", (first["reason"], second["reason"])
 
-    def at_step_five(event: dict) -> None:
-        if event["event"] == "step" and event["step"] == 5:
+    def at_step_three(event: dict) -> None:
+        if event["event"] == "step" and event["step"] == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-    stopped = night(root / "stopped", "both", at_step_five)
+    stopped = night(root / "stopped", "both", at_step_three)
     assert stopped["outcome"] == "preempted" and stopped["train"]["steps"] < second["train"]["steps"], stopped
 
     def cut() -> None:
         settle.settle = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         night(root / "judged", "both")
     assert ended(forked(cut)) == -signal.SIGKILL
+    gc.collect()
+    gc.freeze()                            # what is here now the children share: their collector would copy it, page by page
     ground = Ground(root, model, (first["candidate"], second["candidate"]), {},
                     {one["name"]: one["seconds"] for one in second["phases"]}, fingerprint(model))
+    for path in [root, *root.rglob("*")]:
+        path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))
     for stage, adapter in (("one", first["candidate"]), ("two", second["candidate"])):
         trial = ground.trial(stage)
-        end, ground.logits[adapter] = trial.logits()
+        (end,), ground.logits[adapter] = trial.logits()
         assert end.code == 0 and ground.logits[adapter], end.said
         trial.drop()
     begin = time.monotonic()

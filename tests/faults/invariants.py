@@ -1,8 +1,9 @@
 """What must hold after any fault, the same for all kinds: each returns the losses it found, in words."""
 from __future__ import annotations
 
-from contextlib import closing
 import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 
 from edge_sleep.checkpoint import manifest, store
 from edge_sleep.errors import EdgeSleepError
@@ -39,7 +40,7 @@ def untouched(trial: Trial) -> list[str]:
 
 def answers(trial: Trial) -> list[str]:
     """What is current verifies, and its logits are those of its adapter on the untouched ground, bit for bit."""
-    end, logits = trial.logits()
+    (end,), logits = trial.logits()
     if store.incumbent(trial.home) is None:
         return [] if end.named else [f"verify: {end.name}: {end.said[-1500:]}"]
     if end.code != 0:
@@ -53,19 +54,19 @@ def named(end: End, what: str, *also: int) -> list[str]:
     return [] if end.named or end.code in also else [f"{what} ended as {end.name}: {end.said[-3000:]}"]
 
 
-def next_start(trial: Trial, *, same: bool = True) -> tuple[str, list[str]]:
+def next_start(trial: Trial, *, same: bool = True, prepare: Callable[[], object] = lambda: None) -> tuple[str, list[str]]:
     """(name of its end, losses) of the next night, with nothing in its way any more.
 
-    same: what it makes must be what an undisturbed night makes, to the bit.
+    same: what it makes must be what an undisturbed night makes, to the bit. prepare: called in the night's process.
     """
-    end = trial.run(*trial.night)
+    end = trial.run(*trial.night, prepare=prepare)
     if end.code not in WORKED:
         return end.name, [f"the next start ended as {end.name}: {end.said[-3000:]}"]
     now, found = store.incumbent(trial.home), []
     if same and now != trial.expected:
         found.append(f"current is {now} after the next start, a whole night makes {trial.expected}")
     found += settled(trial)
-    again = trial.run(*trial.night)
+    again = trial.run(*trial.night, prepare=prepare)
     if again.code != 10 or store.incumbent(trial.home) != now:
         found.append(f"one more start ended as {again.name}, there was nothing left to do: {again.said[-1500:]}")
     return end.name, found

@@ -18,7 +18,8 @@
 
 enum { OFF, ONCE, FROM, SHORT, KILL };     /* fail this one; this one and all later; half of this one, then all; die before it */
 
-static char prefix[4096], name[256];
+static char prefix[4096];
+static int told = -1;                      /* where each call is noted, a line each */
 static size_t prefix_length;
 static long at, seen;
 static int mode = OFF, failing;
@@ -28,14 +29,11 @@ static long long leap;                     /* seconds added to the wall clock */
     static returns (*real)(__VA_ARGS__); \
     if (!real) real = (returns (*)(__VA_ARGS__))dlsym(RTLD_NEXT, #function)
 
-void faults_arm(const char *under, long number, int how, int error) {
+void faults_arm(const char *under, long number, int how, int error, int log) {
     strncpy(prefix, under, sizeof prefix - 1);
     prefix_length = strlen(prefix);
-    at = number, mode = how, failing = error, seen = 0, name[0] = 0;
+    at = number, mode = how, failing = error, seen = 0, told = log;
 }
-void faults_off(void) { mode = OFF; }
-long faults_seen(void) { return seen; }
-const char *faults_where(void) { return name; }
 void faults_leap(long long seconds) { leap = seconds; }
 
 static int under(const char *path) { return mode != OFF && path && !strncmp(path, prefix, prefix_length); }
@@ -53,7 +51,7 @@ static int of_descriptor(int descriptor, char *path, size_t size) {
 /* Whether this call fails: 0 no, 1 yes, 2 only its second half. */
 static int hit(const char *call, const char *path) {
     long now = __sync_add_and_fetch(&seen, 1);
-    if (now == at) snprintf(name, sizeof name, "%s %s", call, path + prefix_length);
+    if (told >= 0 && (now == at || !at)) dprintf(told, "%s %s\n", call, path[prefix_length] ? path + prefix_length + 1 : ".");
     if (mode == KILL && now == at) kill(getpid(), SIGKILL);
     if (mode == SHORT && now == at) return 2;
     if (((mode == ONCE && now == at) || ((mode == FROM || mode == SHORT) && now >= at))) { errno = failing; return 1; }

@@ -2,21 +2,17 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 _SOURCE = Path(__file__).with_name("shim.c")
 _LOADED = "EDGE_SLEEP_FAULTS_SHIM"
-HOW = {"one call": 1, "from then on": 2, "half, then all": 3}
-KILL = 4
-ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS")}
+ONCE, FROM, HALF, KILL = 1, 2, 3, 4       # this call fails; this and all later; half of it, then all; the process dies before it
 
 
 def preload() -> None:
@@ -41,19 +37,16 @@ def library() -> ctypes.CDLL | None:
     """The shim of this process; None where it runs without one."""
     if _LOADED not in os.environ:
         return None
-    found = ctypes.CDLL(os.environ[_LOADED])
-    found.faults_where.restype = ctypes.c_char_p
-    found.faults_seen.restype = ctypes.c_long
-    return found
+    return ctypes.CDLL(os.environ[_LOADED])
 
 
-def arm(under: Path, number: int, how: int, error: int) -> Callable[[], tuple[int, str]]:
-    """From now on the `number`-th call that changes files under this folder meets this fate. What tells (how many there were, which
-    one was hit): for a forked child."""
+def arm(under: Path, number: int, how: int, error: int, log: Path) -> None:
+    """From now on the `number`-th call that changes files under this folder meets this fate, and is named in `log`; 0: all are named,
+    none fails. For a forked child."""
     shim = library()
     assert shim is not None
-    shim.faults_arm(str(under).encode(), ctypes.c_long(number), how, error)
-    return lambda: (shim.faults_seen(), shim.faults_where().decode())
+    into = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    shim.faults_arm(str(under).encode(), ctypes.c_long(number), how, error, into)
 
 
 def leap(seconds: int) -> None:
