@@ -20,7 +20,7 @@ from edge_sleep.model.base import Base, BaseSource, fingerprint, resolve
 from edge_sleep.seal import envelope
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
-from edge_sleep.system.files import TEMPORARY, read_json, storage_errors, write_json
+from edge_sleep.system.files import TEMPORARY, read_sealed, storage_errors, write_json, write_sealed
 from edge_sleep.system.home import Home
 from edge_sleep.system.lock import hold, holder
 from edge_sleep.system.signals import Signals
@@ -234,7 +234,7 @@ class Worker:
         if plan.where == "none":
             raise DoesNotFit(f"too large for this machine: {plan.choices[0]['reason']}")
         if not (state / "training.json").is_file():
-            write_json(state / "training.json", asdict(plan.fit) if asked.resume_step is None else asked.fit.model_dump())
+            write_sealed(state / "training.json", asdict(plan.fit) if asked.resume_step is None else asked.fit.model_dump())
         contract = Contract(self.clock, self.clock.monotonic(), asked.budget_seconds, 0.0)
         source, held, told = minded(self.config.thermal, self.config.power, board)
         events("telemetry", **told)
@@ -253,7 +253,7 @@ class Worker:
             raise DoesNotFit(f"too slow: {result.reason}")
         if result.stop is not TrainingStop.FINISHED:
             return result.reason
-        record["candidate"] = read_json(state / "candidate.json", "candidate")["id"]
+        record["candidate"] = read_sealed(state / "candidate.json", "candidate")["id"]
         ledger.write(self.home, record)
         return None
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from edge_sleep.checkpoint import manifest
 from edge_sleep.data.experience import Example
 from edge_sleep.errors import IntegrityError
 from edge_sleep.system.files import (
     TEMPORARY,
     json_lines,
     publish_folder,
-    read_json,
+    read_object,
+    read_sealed,
     sha256_file,
     storage_errors,
     write_bytes,
@@ -89,6 +91,38 @@ def save(folder: Path, parameters: dict[str, Any], optimiser: Any, progress: Pro
                 shutil.rmtree(older)
 
 
+def damaged(folder: Path) -> str | None:
+    """What in a night's `state/` is not what was written there; None where the night can be gone on with."""
+    try:
+        plan = read_sealed(folder / "plan.json", "the plan", "key", "data_sha256", "parent", "experiences")
+        if sha256_file(folder / "examples.jsonl") != plan["data_sha256"]:
+            return "examples.jsonl does not hold what was planned"
+        if (folder / "training.json").is_file():
+            read_sealed(folder / "training.json", "training settings", "micro_batch")
+        if (saved := latest(folder)) is not None:
+            _progress(saved)
+        if (folder / "candidate").is_dir():
+            named = read_sealed(folder / "candidate.json", "candidate", "id")["id"]
+            # A folder of the candidate's name: the manifest says that of the folder it will have.
+            if wrong := manifest.problems(folder / "candidate", named):
+                return f"the candidate is not whole: {wrong[0]}"
+        if (folder / "verdict.json").is_file():
+            read_sealed(folder / "verdict.json", "verdict", "gate", "effect", "chat_template")
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except IntegrityError as error:
+        return error.message
+    return None
+
+
+def _progress(state: Path) -> dict[str, Any]:
+    """The counters of a saved state, its tensors checked against them."""
+    document = read_object(state / "progress.json", "training state", "sha256", *(one.name for one in fields(Progress)))
+    if sha256_file(state / "tensors.safetensors") != document.pop("sha256"):
+        raise IntegrityError(f"the training state {state} is damaged", "delete it to begin the night anew")
+    return document
+
+
 def latest(folder: Path) -> Path | None:
     """The newest whole state under `folder`."""
     states = sorted(folder.glob("step-*"))
@@ -100,9 +134,7 @@ def restore(state: Path, parameters: dict[str, Any], optimiser: Any) -> Progress
     import torch
     from safetensors.torch import load_file
 
-    document = read_json(state / "progress.json", "training state")
-    if sha256_file(state / "tensors.safetensors") != document.pop("sha256"):
-        raise IntegrityError(f"the training state {state} is damaged", "delete it to begin the night anew")
+    document = _progress(state)
     tensors = load_file(state / "tensors.safetensors")
     with torch.no_grad():
         for key, value in parameters.items():

@@ -48,7 +48,7 @@ def one(ground: Ground, stage: str, name: str, how: str, chance: random.Random, 
         losses.append(f"the night ended as {end.name}, and {now} is current where {before} was")
     if end.code == 0 and now != trial.expected and name not in _UNSEALED:
         losses.append(f"the night made {now} current, an undisturbed one makes {trial.expected}")
-    if (file.read_bytes() if file.is_file() else None) == spoiled:         # nobody has written it anew: put it back
+    if file.parent.is_dir() and (file.read_bytes() if file.is_file() else None) == spoiled:      # nobody wrote it anew: put it back
         file.write_bytes(content)
         file.chmod(mode)
     trial.given_away()
@@ -92,6 +92,7 @@ def rounds(ground: Ground, chance: random.Random, number: int, table: Table) -> 
     """`number` damages at most: all files of a home before its second night, and the state of two that were cut."""
     tries = []
     for stage in ("one", "stopped", "judged"):
+        ground.trial(stage).drop()         # it may have to be made
         root = ground.root / stage
         for file in sorted(root.rglob("*")):
             name = str(file.relative_to(root))

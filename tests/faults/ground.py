@@ -25,6 +25,8 @@ import yaml
 from edge_sleep import config
 from edge_sleep.cli import main as cli
 from edge_sleep.errors import Exit
+from edge_sleep.night import Request
+from edge_sleep.night import run as night_run
 from edge_sleep.serve import proof
 from edge_sleep.stages import settle
 from edge_sleep.system.home import Home
@@ -83,6 +85,8 @@ class Ground:
     def trial(self, stage: str) -> Trial:
         """A copy of the home at this point of its life."""
         self.made += 1
+        if stage in _LATER and not (self.root / stage).is_dir():
+            _LATER[stage](self.root)
         root = self.root / f"trial-{self.made}"
         root.mkdir()
         shutil.copytree(self.root / "talk" / ("first" if stage == "fresh" else "both"), root / "talk")
@@ -90,7 +94,7 @@ class Ground:
             (root / "home").mkdir()
             shutil.copy(self.root / "one" / "edge-sleep.yaml", root / "home")
         else:
-            shutil.copytree(self.root / stage, root / "home")
+            shutil.copytree(self.root / stage, root / "home", symlinks=True)
         first, second = self.adapters
         return Trial(self, stage, Home(root / "home"), root / "talk", *((None, first) if stage == "fresh" else (first, second)))
 
@@ -114,9 +118,11 @@ class Trial:
 
     def _act(self, command: tuple[str, ...], prepare: Callable[[], object], log: str) -> int:
         out = os.open(self.root / log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        for number, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (out, 2)):
+        null = os.open(os.devnull, os.O_RDONLY)
+        for number, target in ((null, 0), (out, 1), (out, 2)):
             os.dup2(number, target)
-            os.close(number)
+        os.close(null)
+        os.close(out)
         warnings.simplefilter("ignore")
         prepare()
         return int(cli.run([*command, "--home", str(self.home.root), "--json"]))
@@ -220,42 +226,50 @@ def fingerprint(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): sha256(file.read_bytes()).hexdigest() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
+def night(root: Path, stage: str, talk: str, listener: Callable[[dict], None] | None = None) -> dict:
+    """One night of a home of the ground, in this process."""
+    home = Home(root / stage)
+    return night_run(home, config.load(home.config), Request(sessions=(root / "talk" / talk,)), listener=listener)
+
+
+def stop(root: Path) -> None:
+    """A second night that a signal stops at its third step: `stopped`."""
+    def at_step_three(event: dict) -> None:
+        if event["event"] == "step" and event["step"] == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+    shutil.copytree(root / "one", root / "stopped")
+    assert ended(forked(lambda: int(night(root, "stopped", "both", at_step_three)["exit_code"]))) == 128 + signal.SIGTERM
+
+
+def cut(root: Path) -> None:
+    """A second night that is killed when it has been judged: `judged`."""
+    def judged() -> None:
+        settle.settle = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        night(root, "judged", "both")
+    shutil.copytree(root / "one", root / "judged")
+    assert ended(forked(judged)) == -signal.SIGKILL
+
+
+_LATER = {"stopped": stop, "judged": cut}
+
+
 def make(root: Path, say: Callable[[str], object] = print) -> Ground:
     """Raises AssertionError where a whole night is not what it must be: a campaign on such ground would say nothing."""
     began = time.monotonic()
     root.mkdir(parents=True, exist_ok=True)
-    root.chmod(0o755)
     model = micro.make_model(root / "model")
     micro.write_talk(root / "talk" / "first")
     shutil.copytree(root / "talk" / "first", root / "talk" / "both")
     micro.write_talk(root / "talk" / "both", MORE, number=2)
-    micro_home = Home(root / "one").make()
-    micro_home.config.write_text(yaml.safe_dump(config.parse_sets((*SETS, f"companion.model={model}"))))
-
-    def night(home: Path, talk: str, listener=None) -> dict:
-        from edge_sleep.night import Request, run
-        return run(Home(home), config.load(Home(home).config), Request(sessions=(root / "talk" / talk,)), listener=listener)
-
-    first = night(root / "one", "first")                       # in this process: what it imports the children have
-    for stage in ("two", "stopped", "judged"):
-        shutil.copytree(root / "one", root / stage)
-    second = night(root / "two", "both")
+    Home(root / "one").make().config.write_text(yaml.safe_dump(config.parse_sets((*SETS, f"companion.model={model}"))))
+    first = night(root, "one", "first")                        # in this process: what it imports the children have
+    shutil.copytree(root / "one", root / "two")
+    second = night(root, "two", "both")
     assert first["outcome"] == second["outcome"] == "promoted", (first["reason"], second["reason"])
-
-    def at_step_three(event: dict) -> None:
-        if event["event"] == "step" and event["step"] == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-    stopped = night(root / "stopped", "both", at_step_three)
-    assert stopped["outcome"] == "preempted" and stopped["train"]["steps"] < second["train"]["steps"], stopped
-
-    def cut() -> None:
-        settle.settle = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-        night(root / "judged", "both")
-    assert ended(forked(cut)) == -signal.SIGKILL
     gc.collect()
     gc.freeze()                            # what is here now the children share: their collector would copy it, page by page
     ground = Ground(root, model, (first["candidate"], second["candidate"]), {},
-                    {one["name"]: one["seconds"] for one in second["phases"]}, fingerprint(model))
+                    {one["name"]: one["seconds"] for one in second["phases"]} | {"start": 0.5, "end": 0.1}, fingerprint(model))
     for path in [root, *root.rglob("*")]:
         path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))
     for stage, adapter in (("one", first["candidate"]), ("two", second["candidate"])):
@@ -263,13 +277,6 @@ def make(root: Path, say: Callable[[str], object] = print) -> Ground:
         (end,), ground.logits[adapter] = trial.logits()
         assert end.code == 0 and ground.logits[adapter], end.said
         trial.drop()
-    begin = time.monotonic()
-    trial = ground.trial("one")
-    assert (end := trial.run(*trial.night)).document.get("candidate") == second["candidate"], end.said[-3000:]
-    ground.seconds = {one["name"]: one["seconds"] for one in end.document["phases"]}
-    ground.seconds["start"] = max(0.05, time.monotonic() - begin - sum(ground.seconds.values()))
-    ground.seconds["end"] = 0.1
-    trial.drop()
     say(f"ground made in {time.monotonic() - began:.0f} s: a night {sum(ground.seconds.values()):.1f} s, "
         f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB, Python {sys.version.split()[0]}")
     return ground
