@@ -399,7 +399,7 @@ for _tag, _pattern, _first in (
 
 # YAML 1.1 read 010 as eight.
 _Yaml12.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
-# What PyYAML raises besides its own: a value that is not of its tag, a number of thousands of digits, nesting until the stack ends.
+# What PyYAML raises besides its own: for a value that is not of its tag, a number of thousands of digits, nesting without end.
 _NOT_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _LARGEST_BYTES = 4 << 20
 
@@ -408,7 +408,7 @@ def read_yaml(path: Path) -> Any:
     """The YAML 1.2 document at `path`; ConfigError where it cannot be read."""
     try:
         if (size := path.stat().st_size) > _LARGEST_BYTES:
-            raise ConfigError([f"is too large for settings: {size} bytes, at most {_LARGEST_BYTES} are read"], str(path))
+            raise ConfigError([f"too large for settings: {size} bytes, at most {_LARGEST_BYTES} are read"], str(path))
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Yaml12)  # noqa: S506 - a SafeLoader
     except (OSError, *_NOT_YAML) as error:
         raise ConfigError([f"cannot be read: {str(error)[:500]}"], str(path)) from error
@@ -417,8 +417,9 @@ def read_yaml(path: Path) -> Any:
 def _sections(document: Any, source: str) -> dict[str, dict]:
     if document is None:
         return {}
-    if not isinstance(document, dict) or not all(isinstance(key, str) and isinstance(value, dict) and all(isinstance(name, str) for name in value)
-                                                 for key, value in document.items()):
+    if not isinstance(document, dict) or not all(
+            isinstance(key, str) and isinstance(value, dict) and all(isinstance(name, str) for name in value)
+            for key, value in document.items()):
         raise ConfigError(["expected sections with keys, such as `train:` and under it `epochs: 6`"], source)
     return document
 

@@ -40,7 +40,8 @@ def command(
     try:
         text = report.as_text(record)
     except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise IntegrityError(f"record {found} is not whole: {type(error).__name__} {error}", "`edge-sleep verify --all`") from error
+        raise IntegrityError(f"record {found} is not whole: {type(error).__name__} {error}",
+                             "`edge-sleep verify --all` says what is still good") from error
     output.answer(record, f"{text}\n{page}", as_json)
 
 

@@ -95,7 +95,7 @@ def read(file: Path) -> dict[str, Any]:
             raise _not_whole(file, key)
         if isinstance(of, dict):
             record[key] = {**of, **found}
-    if not all(value is None or isinstance(value, (int, float)) for name, value in record["measured"].items() if name in _MEASURED):
+    if not all(value is None or isinstance(value, (int, float)) for value in map(record["measured"].get, _MEASURED)):
         raise _not_whole(file, "measured")
     if not all(isinstance(one, dict) and isinstance(one.get("name"), str) and "seconds" in one for one in record["phases"]):
         raise _not_whole(file, "phases")
@@ -105,7 +105,8 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def _not_whole(file: Path, key: str) -> IntegrityError:
-    return IntegrityError(f"record {file} is not whole: {key} is not what it should be", "`edge-sleep verify --all` says what is still good")
+    return IntegrityError(f"record {file} is not whole: {key} is not what it should be",
+                          "`edge-sleep verify --all` says what is still good")
 
 
 def _begun(file: Path) -> dict[str, Any] | None:
@@ -117,8 +118,11 @@ def _begun(file: Path) -> dict[str, Any] | None:
 
 
 def read_records(nights: Path) -> list[dict]:
-    """All whole records of a home, oldest first. A night that was cut before its first record is left out, and so is a damaged one:
-    no old record may keep later nights from beginning (`verify --all` names it)."""
+    """All whole records of a home, oldest first.
+
+    A night that was cut before its first record is left out, and so is a damaged one: no old record may keep later nights from
+    beginning (`verify --all` names it).
+    """
     found = []
     for folder in sorted(nights.iterdir()) if nights.is_dir() else []:
         if (folder / "record.json").is_file():

@@ -48,12 +48,17 @@ def main() -> int:
         for file in asked.table:
             table.write(file, facts)
 
+    running = {}
     for kind in only:
-        number = asked.rounds if asked.rounds is not None else (SHORT if asked.short else KINDS)[kind]
-        if not number:
-            continue
-        known = len(table.losses)
-        for told in importlib.import_module(f"tests.faults.{kind}").rounds(place, random.Random(f"{asked.seed} {kind}"), number, table):
+        if number := asked.rounds if asked.rounds is not None else (SHORT if asked.short else KINDS)[kind]:
+            module = importlib.import_module(f"tests.faults.{kind}")
+            running[kind] = module.rounds(place, random.Random(f"{asked.seed} {kind}"), number, table)
+    known = 0
+    while running:                         # in turn: a campaign that is broken off has tried some of each
+        for kind in list(running):
+            if (told := next(running[kind], None)) is None:
+                del running[kind]
+                continue
             say(f"{kind}: {told}, {time.monotonic() - began:.0f} s")
             for loss in table.losses[known:]:
                 say(f"LOSS {loss}")
