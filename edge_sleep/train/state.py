@@ -81,7 +81,8 @@ def save(folder: Path, parameters: dict[str, Any], optimiser: Any, progress: Pro
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         sha256 = write_bytes(staged / "tensors.safetensors", serialise(tensors))
-        write_json(staged / "progress.json", {**asdict(progress), "sha256": sha256})
+        counters = write_json(staged / "progress.json", {**asdict(progress), "sha256": sha256})
+        write_bytes(staged / "progress.sha256", counters.encode())         # beside it: the counters travel as they are
         final = folder / name
         if final.exists():
             shutil.rmtree(final)
@@ -116,11 +117,14 @@ def damaged(folder: Path) -> str | None:
 
 
 def _progress(state: Path) -> dict[str, Any]:
-    """The counters of a saved state, its tensors checked against them."""
-    document = read_object(state / "progress.json", "training state", "sha256", *(one.name for one in fields(Progress)))
-    if sha256_file(state / "tensors.safetensors") != document.pop("sha256"):
+    """The counters of a saved state, they and its tensors checked."""
+    names = [one.name for one in fields(Progress)]
+    document = read_object(state / "progress.json", "training state", "sha256", "step")
+    promised = state / "progress.sha256"                   # one that came from another machine has none
+    whole = not promised.is_file() or promised.read_bytes() == sha256_file(state / "progress.json").encode()
+    if not whole or sha256_file(state / "tensors.safetensors") != document["sha256"]:
         raise IntegrityError(f"the training state {state} is damaged", "delete it to begin the night anew")
-    return document
+    return {name: document[name] for name in names if name in document}
 
 
 def latest(folder: Path) -> Path | None:
