@@ -402,6 +402,9 @@ _Yaml12.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader
 # What PyYAML raises besides its own: for a value that is not of its tag, a number of thousands of digits, nesting without end.
 _NOT_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _LARGEST_BYTES = 4 << 20
+# A few lines of YAML can stand for gigabytes of text: what was found is said in a line.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 120, 120
 
 
 def read_yaml(path: Path) -> Any:
@@ -466,6 +469,6 @@ def load(file: Path | None = None, sets: Iterable[str] = (), base_defaults: Path
         return Config.model_validate(_merge(layers))
     except ValidationError as error:
         problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-                    + ("" if item["type"] in ("extra_forbidden", "missing") else f" (found {reprlib.repr(item['input'])})")
+                    + ("" if item["type"] in ("extra_forbidden", "missing") else f" (found {_SHORT.repr(item['input'])})")
                     for item in error.errors()]
         raise ConfigError(problems) from error

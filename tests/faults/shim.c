@@ -40,6 +40,7 @@ static int under(const char *path) { return mode != OFF && path && !strncmp(path
 
 static int of_descriptor(int descriptor, char *path, size_t size) {
     char link[64];
+    path[0] = 0;
     if (mode == OFF) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
     ssize_t length = readlink(link, path, size - 1);
@@ -97,7 +98,8 @@ TRUNCATE(ftruncate64, off64_t)
     int function(int descriptor) { \
         REAL(int, function, int); \
         ON_DESCRIPTOR(#function, descriptor); \
-        (void)fate; \
+        /* No power is cut here: what the kernel has is as good as on the disk, and most of the time of a trial is saved. */ \
+        if (mode != OFF && under(path)) { (void)fate; return 0; } \
         return real(descriptor); \
     }
 SYNC(fsync)

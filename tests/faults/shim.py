@@ -15,8 +15,8 @@ _LOADED = "EDGE_SLEEP_FAULTS_SHIM"
 ONCE, FROM, HALF, KILL = 1, 2, 3, 4       # this call fails; this and all later; half of it, then all; the process dies before it
 
 
-def preload() -> None:
-    """Start this process anew with the shim in it; without a compiler it goes on as it is, and says so."""
+def preload(module: str = "tests.faults") -> None:
+    """Start this process, which runs `module`, anew with the shim in it; without a compiler it goes on as it is, and says so."""
     if _LOADED in os.environ:
         return
     compiler = shutil.which("cc") or shutil.which("gcc")
@@ -28,7 +28,7 @@ def preload() -> None:
         staged = made.with_suffix(f".{os.getpid()}")
         subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", staged, _SOURCE, "-ldl"], check=True)
         staged.rename(made)
-    os.execve(sys.executable, [sys.executable, "-m", "tests.faults", *sys.argv[1:]],
+    os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]],
               {**os.environ, _LOADED: str(made), "LD_PRELOAD": str(made), "OMP_NUM_THREADS": "1"})
 
 

@@ -12,10 +12,10 @@ from edge_sleep.system.clock import ManualClock
 from edge_sleep.system.events import EventLog
 
 
-def written(nights: Path, night: str, **changes: object) -> Path:
-    file = nights / night / "record.json"
+def written(nights: Path, name: str, /, **changes: object) -> Path:
+    file = nights / name / "record.json"
     file.parent.mkdir(parents=True)
-    file.write_text(json.dumps(record.blank(night, "2026-01-17T23:00:00+00:00") | {"outcome": "promoted"} | changes))
+    file.write_text(json.dumps(record.blank(name, "2026-01-17T23:00:00+00:00") | {"outcome": "promoted"} | changes))
     return file
 
 
