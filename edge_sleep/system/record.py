@@ -50,9 +50,9 @@ class Recorder:
         """Time a phase; its outcome is `done`, or the name of what ended it."""
         entry: dict[str, Any] = {"name": name, "seconds": None, "outcome": "done"}
         self.record["phases"].append(entry)
-        self.events("phase", name=name, state="begin")
         began = self.clock.monotonic()
         try:
+            self.events("phase", name=name, state="begin")       # a disk that is full refuses this, too
             yield entry
         except EdgeSleepError as error:
             entry["outcome"] = error.outcome.value

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_sleep.errors import IntegrityError
+from edge_sleep.errors import IntegrityError, StorageError
 from edge_sleep.system import record
 from edge_sleep.system.clock import ManualClock
 from edge_sleep.system.events import EventLog
@@ -47,3 +47,17 @@ def test_a_night_that_goes_on_begins_a_damaged_record_anew(tmp_path: Path, conte
     assert record.read_records(tmp_path) == []
     clock = ManualClock()
     assert record.Recorder(file, "a", clock, EventLog(None, clock)).record == record.blank("a", clock.stamp())
+
+
+def test_a_phase_that_could_not_be_announced_has_its_time_and_its_end(tmp_path: Path) -> None:
+    """Its record is gone on with by the next start; a phase without a time broke that one's report."""
+    clock = ManualClock()
+
+    def full(event: dict) -> None:
+        if event.get("state") == "begin":
+            raise StorageError("no space left")
+
+    recorder = record.Recorder(tmp_path / "record.json", "a", clock, EventLog(None, clock, full))
+    with pytest.raises(StorageError), recorder.phase("judge"):
+        raise AssertionError("it never began")
+    assert recorder.record["phases"] == [{"name": "judge", "seconds": 0.0, "outcome": "failed"}]
