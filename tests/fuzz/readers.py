@@ -205,7 +205,7 @@ def readers() -> dict[str, Reader]:
     lines = b"".join(json.dumps(one).encode() + b"\n" for one in TALKS[3] * 3)
     shipped = tuple(file.read_bytes() for file in sorted(profile._folder().glob("*.yaml"))[:4])
     settings = (b"train:\n  epochs: 6\n  learning_rate: 1e-4\nbudget:\n  time: 55m\nlora: {rank: 16, targets: all-linear}\n"
-                b"schedule:\n  window: 22:00-06:00\ndata:\n  sessions: [talks, ~/more]\n",)
+                b"schedule:\n  night: 22:00\ndata:\n  sessions: [talks, ~/more]\n",)
     return {
         "transcript": Reader(talks, _transcript), "transcript-lines": Reader((lines,), lambda content, folder: _transcript(content, folder, ".jsonl")),
         "configuration": Reader(settings, _configuration, ".yaml"),
