@@ -15,7 +15,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-KINDS = {"kills": 300, "disk": 150, "files": 10**6, "clock": 40, "memory": 48, "two": 20, "network": 16, "jtop": 4, "sigterm": 30}
+KINDS = {"kills": 300, "embedded": 20, "disk": 150, "files": 10**6, "clock": 40, "memory": 48, "two": 20, "network": 16, "jtop": 4, "sigterm": 30}
 SHORT = {"kills": 1, "disk": 1, "files": 1}
 
 

@@ -45,7 +45,7 @@ def test_every_call_that_writes() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(0)
 def test_one_of_each_fault_on_real_nights(tmp_path: Path) -> None:
-    done = command("tests.faults", "--seed", "7", "--rounds", "1", "--folder", str(tmp_path), "--table", str(tmp_path / "table.json"))
+    done = command("tests.faults", "--seed", "7", "--rounds", "1", "--only", "kills,disk,files,clock,memory,two,network,jtop,sigterm", "--folder", str(tmp_path), "--table", str(tmp_path / "table.json"))
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
     assert {row["kind"] for row in json.loads((tmp_path / "table.json").read_text())["rows"]} >= {"kill -9", "no more memory", "nights at once"}
 
