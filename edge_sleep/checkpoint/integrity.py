@@ -117,10 +117,12 @@ def _record(folder: Path, adapters: dict[str, dict]) -> list[str]:
     name = f"the record of night {folder.name}"
     if not isinstance(record, dict) or record.get("format") != 1 or not {"outcome", "base", "parent", "candidate"} <= set(record):
         return [f"{name} is not a whole record"]
+    if not isinstance(record["base"], (dict, type(None))):
+        return [f"{name} does not say on which base"]
     found = []
     if record.get("night") != folder.name:
         found.append(f"{name} is that of {record.get('night')}")
-    if record["outcome"] not in {outcome.value for outcome in Outcome}:
+    if record["outcome"] not in [outcome.value for outcome in Outcome]:
         found.append(f"{name} names the outcome {record['outcome']!r}, which there is not")
     made = adapters.get(str(record["candidate"]))
     told = (record["parent"], (record["base"] or {}).get("sha256"))

@@ -36,10 +36,11 @@ def current(home: Home) -> dict[str, Any] | None:
 
 def _sound(document: dict) -> bool:
     """Whether what others read from the pointer without asking is there."""
-    adapter, base = document.get("adapter", ""), document.get("base")
+    adapter, base, exports = document.get("adapter", ""), document.get("base"), document.get("exports") or {}
     return ((adapter is None or isinstance(adapter, dict) and all(isinstance(adapter.get(key), str) for key in ("id", "sha256")))
             and isinstance(base, dict) and all(isinstance(base.get(key), str) for key in ("source", "sha256"))
-            and {"night", "promoted_at"} <= set(document))
+            and {"night", "promoted_at"} <= set(document)
+            and isinstance(exports, dict) and all(isinstance(entry, dict) for entry in exports.values()))
 
 
 def incumbent(home: Home) -> str | None:

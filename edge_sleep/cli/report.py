@@ -11,6 +11,8 @@ from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption
 from edge_sleep.errors import EdgeSleepError, Exit, IntegrityError, UsageError
 from edge_sleep.system.home import Home
 
+_NOT_WHOLE = (LookupError, TypeError, AttributeError, ValueError)      # of a record that was altered on the disk: it has no seal
+
 
 def command(
     night: Annotated[str | None, typer.Argument(metavar="NIGHT", help="Id of a night, or its first letters.  "
@@ -37,9 +39,11 @@ def command(
         page = f"The page: {render.write(place, record)}"
     except EdgeSleepError as error:                    # a home that is only lent to be read, or damaged elsewhere
         page = f"The page could not be made: {error.message}"
+    except _NOT_WHOLE as error:
+        page = f"The page could not be made: its record is not whole ({type(error).__name__}: {error})"
     try:
         text = report.as_text(record)
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
+    except _NOT_WHOLE as error:
         raise IntegrityError(f"record {found} is not whole: {type(error).__name__} {error}",
                              "`edge-sleep verify --all` says what is still good") from error
     output.answer(record, f"{text}\n{page}", as_json)

@@ -99,6 +99,8 @@ def read(file: Path) -> dict[str, Any]:
         raise _not_whole(file, "measured")
     if not all(isinstance(one, dict) and isinstance(one.get("name"), str) and "seconds" in one for one in record["phases"]):
         raise _not_whole(file, "phases")
+    if not isinstance(record["base"], (dict, type(None))):
+        raise _not_whole(file, "base")
     if not isinstance(record["night"], str) or record["outcome"] not in (None, *(one.value for one in Outcome)):
         raise _not_whole(file, "night, outcome")
     return record

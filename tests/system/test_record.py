@@ -30,7 +30,7 @@ def test_what_an_older_version_left_out_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"outcome": "promotfd"}, {"night": 3}, {"measured": []}, {"measured": {"energy_joules": "x"}}, {"phases": {}},
-                                     {"phases": [3]}, {"phases": [{"name": "train"}]}, {"gate": None}, {"data": "x"}])
+                                     {"phases": [3]}, {"phases": [{"name": "train"}]}, {"gate": None}, {"data": "x"}, {"base": True}])
 def test_a_damaged_one_is_named_and_left_out(tmp_path: Path, changes: dict) -> None:
     file = written(tmp_path, "b", **changes)
     written(tmp_path, "a")
