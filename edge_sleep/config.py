@@ -397,14 +397,13 @@ for _tag, _pattern, _first in (
     _Yaml12.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
 
-
-
 def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     """YAML 1.1 read 010 as eight, and 08 as nothing."""
     return int(loader.construct_scalar(node))
 
 
 _Yaml12.add_constructor("tag:yaml.org,2002:int", _decimal)
+
 # What PyYAML raises besides its own: for a value that is not of its tag, a number of thousands of digits, nesting without end.
 _NOT_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _LARGEST_BYTES = 4 << 20
