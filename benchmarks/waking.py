@@ -33,7 +33,7 @@ from edge_sleep.export.artefact import versions
 from edge_sleep.seedling import SESSIONS
 from edge_sleep.system import children, lock
 from edge_sleep.system.events import read_events
-from edge_sleep.system.files import read_json
+from edge_sleep.system.files import read_sealed
 from edge_sleep.system.home import Home
 
 PHASES = ("load", "train", "judge", "export")
@@ -227,7 +227,7 @@ def resumed(bench: Bench, home: Home) -> str:
     require(bench, night.comes_to(begins("judge")), "its adapter")
     night.kill()
     (file,) = home.nights.glob("*/state/candidate.json")
-    return read_json(file, "candidate")["id"]
+    return read_sealed(file, "candidate")["id"]
 
 
 def measure(bench: Bench, phases: Sequence[str], tries: int, resumes: int, window: float, seed: int,

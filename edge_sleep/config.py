@@ -7,6 +7,7 @@ All problems are collected and raised once, as ConfigError.
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from datetime import time
 from pathlib import Path
@@ -409,18 +410,37 @@ for _tag, _pattern, _first in (
     _Yaml12.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
 
+def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    """YAML 1.1 read 010 as eight, and 08 as nothing."""
+    return int(loader.construct_scalar(node))
+
+
+_Yaml12.add_constructor("tag:yaml.org,2002:int", _decimal)
+
+# What PyYAML raises besides its own: for a value that is not of its tag, a number of thousands of digits, nesting without end.
+_NOT_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+_LARGEST_BYTES = 4 << 20
+# A few lines of YAML can stand for gigabytes of text: what was found is said in a line.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 120, 120
+
+
 def read_yaml(path: Path) -> Any:
     """The YAML 1.2 document at `path`; ConfigError where it cannot be read."""
     try:
+        if (size := path.stat().st_size) > _LARGEST_BYTES:
+            raise ConfigError([f"too large for settings: {size} bytes, at most {_LARGEST_BYTES} are read"], str(path))
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Yaml12)  # noqa: S506 - a SafeLoader
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError([f"cannot be read: {error}"], str(path)) from error
+    except (OSError, *_NOT_YAML) as error:
+        raise ConfigError([f"cannot be read: {str(error)[:500]}"], str(path)) from error
 
 
 def _sections(document: Any, source: str) -> dict[str, dict]:
     if document is None:
         return {}
-    if not isinstance(document, dict) or not all(isinstance(value, dict) for value in document.values()):
+    if not isinstance(document, dict) or not all(
+            isinstance(key, str) and isinstance(value, dict) and all(isinstance(name, str) for name in value)
+            for key, value in document.items()):
         raise ConfigError(["expected sections with keys, such as `train:` and under it `epochs: 6`"], source)
     return document
 
@@ -437,8 +457,8 @@ def parse_sets(sets: Iterable[str]) -> dict[str, dict]:
             continue
         try:
             sections.setdefault(section, {})[name] = yaml.load(value, Loader=_Yaml12)  # noqa: S506
-        except yaml.YAMLError as error:
-            problems.append(f"--set {item}: {error}")
+        except _NOT_YAML as error:
+            problems.append(f"--set {item[:200]}: {str(error)[:500]}")
     if problems:
         raise ConfigError(problems, "--set")
     return sections
@@ -467,6 +487,6 @@ def load(file: Path | None = None, sets: Iterable[str] = (), base_defaults: Path
         return Config.model_validate(_merge(layers))
     except ValidationError as error:
         problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-                    + ("" if item["type"] in ("extra_forbidden", "missing") else f" (found {item['input']!r})")
+                    + ("" if item["type"] in ("extra_forbidden", "missing") else f" (found {_SHORT.repr(item['input'])})")
                     for item in error.errors()]
         raise ConfigError(problems) from error

@@ -15,9 +15,10 @@ from edge_sleep.checkpoint import store
 from edge_sleep.config import Config
 from edge_sleep.data.buffer import Buffer
 from edge_sleep.device import detect, environment, loans, shortage
+from edge_sleep.device.explained import explained
 from edge_sleep.device.neighbours.lease import Neighbours
 from edge_sleep.device.power.lease import Power
-from edge_sleep.errors import DoesNotFit, EdgeSleepError, Outcome, Preempted, StorageError, SyncError, TooHot
+from edge_sleep.errors import DoesNotFit, Outcome, Preempted, StorageError, SyncError, TooHot
 from edge_sleep.model import base as base_model
 from edge_sleep.model import four_bit
 from edge_sleep.stages import choose, ends, export, learn, pacing, result, send, settle, ship
@@ -86,14 +87,16 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
             if neighbours.changes:
                 night.recorder.save()
             return ended
-        except EdgeSleepError as error:
-            with suppress(StorageError):
-                ends.give_up(night, error.outcome, error.message, int(error.exit_code))
-            raise
         except Exception as error:
+            known = explained(error)
             with suppress(StorageError):
-                ends.give_up(night, Outcome.FAILED, f"{type(error).__name__}: {error}", int(Outcome.FAILED.exit_code))
-            raise
+                if known is None:
+                    ends.give_up(night, Outcome.FAILED, f"{type(error).__name__}: {error}", int(Outcome.FAILED.exit_code))
+                else:
+                    ends.give_up(night, known.outcome, known.message, int(known.exit_code))
+            if known is None or known is error:
+                raise
+            raise known from error
 
 
 def _stages(night: Night, neighbours: Neighbours) -> dict:

@@ -60,3 +60,27 @@ def test_every_setting_says_what_it_does():
     for name, section in config.Config.model_fields.items():
         for key, field in section.annotation.model_fields.items():
             assert field.description, f"{name}.{key}"
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, "a: " + "[" * 20_000, "!!int x", "a: !!float x", "!!timestamp 2001-99-99", "!!bool x", "1" * 5_000,
+                                  "train:\n  epochs: " + "1" * 5_000, "? [a]\n: b", "train: {1: 2}", "1: {a: 1}", "!!python/object:os.system x"])
+def test_yaml_that_nobody_writes_is_refused_by_name(tmp_path, text):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(ConfigError):
+        config.load(tmp_path / "x.yaml")
+
+
+def test_a_number_with_a_zero_before_it_is_decimal(tmp_path):
+    """YAML 1.1 read octal numbers, and 08 was none."""
+    (tmp_path / "x.yaml").write_text("train:\n  epochs: 010\n  seed: 08\n")
+    found = config.load(tmp_path / "x.yaml", ["data.min_new=09"])
+    assert (found.train.epochs, found.train.seed, found.data.min_new) == (10, 8, 9)
+
+
+def test_a_problem_is_told_in_a_line_whatever_was_found(tmp_path):
+    laughs = "".join(f"  {name}: &{name} [*{before}, *{before}, *{before}, *{before}, *{before}, *{before}, *{before}, *{before}]\n"
+                     for before, name in zip("abcdefgh", "bcdefghi", strict=True))
+    (tmp_path / "x.yaml").write_text(f"lora:\n  a: &a [x, x, x, x]\n{laughs}train:\n  epochs: *i\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load(tmp_path / "x.yaml")
+    assert len(str(caught.value)) < 4_000

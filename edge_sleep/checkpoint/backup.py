@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from edge_sleep.checkpoint import manifest, store
 from edge_sleep.data.store import sqlite_errors
 from edge_sleep.errors import IntegrityError, UsageError
-from edge_sleep.system.files import TEMPORARY, fsync_folder, read_json, storage_errors
+from edge_sleep.system.files import TEMPORARY, fsync_folder, read_object, storage_errors
 from edge_sleep.system.home import Home
 
 FORMAT = 1
@@ -86,7 +86,7 @@ def _tar(stream: BinaryIO, suffix: str) -> tarfile.TarFile:
 def _holds(home: Home) -> dict[str, Any]:
     """What a person would ask of a backup: which base, which adapter was current."""
     try:
-        known = read_json(home.base, "base record") if home.base.is_file() else None
+        known = read_object(home.base, "base record", "sha256") if home.base.is_file() else None
         base = known and {key: known.get(key) for key in ("source", "sha256")}
     except IntegrityError:
         base = None

@@ -1,7 +1,6 @@
 """The integrity scan: every adapter, pointer, mark, record and database page of a home against what was promised. Reads only."""
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -11,7 +10,8 @@ from typing import Any
 
 from edge_sleep.checkpoint import manifest, marks, store
 from edge_sleep.errors import EdgeSleepError, IntegrityError, Outcome
-from edge_sleep.system.files import TEMPORARY, canonical_json, read_json, sha256_file
+from edge_sleep.system import base_record
+from edge_sleep.system.files import TEMPORARY, read_json, sha256_file
 from edge_sleep.system.home import Home
 
 
@@ -54,24 +54,12 @@ def scan(home: Home) -> Scan:
     return found
 
 
-def base_record(home: Home) -> dict[str, Any]:
-    """base.json. Raises IntegrityError where it is torn, lacks something, or its files do not hash to its sha256."""
-    document = read_json(home.base, "base record")
-    if not isinstance(document, dict) or not isinstance(document.get("files"), dict) or not all(
-            isinstance(document.get(key), str) for key in ("source", "sha256", "compute_dtype")):
-        raise IntegrityError("base.json is not a whole record of a base", "`edge-sleep restore` a backup")
-    if hashlib.sha256(canonical_json(document["files"])).hexdigest() != document["sha256"]:
-        raise IntegrityError("base.json does not match itself: its files do not hash to its sha256",
-                             "`edge-sleep restore` a backup")
-    return document
-
-
 def _base(home: Home, found: Scan, needed: bool) -> dict[str, Any] | None:
     """The record of the home's base, where it can be believed."""
     known: dict[str, Any] = {}
 
     def look() -> list[str]:
-        known.update(base_record(home))
+        known.update(base_record.read(home))
         return []
 
     if home.base.is_file():
@@ -129,10 +117,12 @@ def _record(folder: Path, adapters: dict[str, dict]) -> list[str]:
     name = f"the record of night {folder.name}"
     if not isinstance(record, dict) or record.get("format") != 1 or not {"outcome", "base", "parent", "candidate"} <= set(record):
         return [f"{name} is not a whole record"]
+    if not isinstance(record["base"], (dict, type(None))):
+        return [f"{name} does not say on which base"]
     found = []
     if record.get("night") != folder.name:
         found.append(f"{name} is that of {record.get('night')}")
-    if record["outcome"] not in {outcome.value for outcome in Outcome}:
+    if record["outcome"] not in [outcome.value for outcome in Outcome]:
         found.append(f"{name} names the outcome {record['outcome']!r}, which there is not")
     made = adapters.get(str(record["candidate"]))
     told = (record["parent"], (record["base"] or {}).get("sha256"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_sleep.errors import IntegrityError
-from edge_sleep.system.files import canonical_json, publish_folder, read_json, sha256_file, write_json
+from edge_sleep.system.files import publish_folder, read_json, sealed, sha256_file, write_json
 from edge_sleep.system.home import Home
 
 FORMAT = 1
@@ -56,12 +56,6 @@ def altered(document: dict) -> bool:
     return bool(set(document) - _WITHOUT_SEAL) and document != sealed(document)
 
 
-def sealed(document: dict) -> dict:
-    """The document with the sha256 of all the rest of it, so that a flipped bit in it shows."""
-    rest = {key: value for key, value in document.items() if key != "sha256"}
-    return rest | {"sha256": hashlib.sha256(canonical_json(rest)).hexdigest()}
-
-
 def read(folder: Path) -> dict[str, Any]:
     """The manifest of an adapter folder. Raises IntegrityError where it is absent, torn or of another format."""
     file = folder / NAME
@@ -94,13 +88,16 @@ def sound_files(files: Any) -> bool:
         and isinstance(of.get("bytes"), int) for name, of in files.items())
 
 
-def problems(folder: Path) -> list[str]:
-    """Everything on disk that is not what the manifest promised; empty where the adapter is whole."""
+def problems(folder: Path, name: str | None = None) -> list[str]:
+    """Everything on disk that is not what the manifest promised; empty where the adapter is whole.
+
+    name: the adapter's, where the folder has another.
+    """
     try:
         document = read(folder)
     except IntegrityError as error:
         return [error.message]
-    found = [] if document["id"] == folder.name else [f"folder {folder.name} holds the manifest of {document['id']}"]
+    found = [] if document["id"] == (name or folder.name) else [f"folder {folder.name} holds the manifest of {document['id']}"]
     return found + unlike(folder, document["files"], f"adapter {folder.name}")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from edge_sleep.checkpoint import lineage, manifest, marks, retention, store
 from edge_sleep.config import Retention
 from edge_sleep.errors import IntegrityError
-from edge_sleep.system.files import TEMPORARY, fsync_folder, read_json, storage_errors
+from edge_sleep.system.files import TEMPORARY, fsync_folder, read_json, read_object, storage_errors
 from edge_sleep.system.home import Home
 
 RECORD = "record.json"
@@ -143,7 +143,7 @@ def _exports(home: Home, current: str | None, kept: set[str]) -> Iterator[Item]:
 
 def _cache(home: Home) -> Iterator[Item]:
     """4-bit weights of a base that is not the home's, and what a power cut left; the rest saves time and stays."""
-    known = read_json(home.base, "base record")["sha256"][:16] if home.base.is_file() else ""
+    known = read_object(home.base, "base record", "sha256")["sha256"][:16] if home.base.is_file() else ""
     for path in sorted(home.cache.iterdir()) if home.cache.is_dir() else []:
         if path.name.startswith(TEMPORARY):
             yield _item("cache", path.name, False, "half written", [path])

@@ -12,7 +12,7 @@ from edge_sleep.checkpoint import lineage as family
 from edge_sleep.checkpoint import manifest, marks
 from edge_sleep.errors import IntegrityError, UsageError
 from edge_sleep.system.clock import Clock
-from edge_sleep.system.files import read_json, write_json
+from edge_sleep.system.files import read_json, read_object, write_json
 from edge_sleep.system.home import Home
 
 FORMAT = 1
@@ -36,10 +36,11 @@ def current(home: Home) -> dict[str, Any] | None:
 
 def _sound(document: dict) -> bool:
     """Whether what others read from the pointer without asking is there."""
-    adapter, base = document.get("adapter", ""), document.get("base")
+    adapter, base, exports = document.get("adapter", ""), document.get("base"), document.get("exports") or {}
     return ((adapter is None or isinstance(adapter, dict) and all(isinstance(adapter.get(key), str) for key in ("id", "sha256")))
             and isinstance(base, dict) and all(isinstance(base.get(key), str) for key in ("source", "sha256"))
-            and {"night", "promoted_at"} <= set(document))
+            and {"night", "promoted_at"} <= set(document)
+            and isinstance(exports, dict) and all(isinstance(entry, dict) for entry in exports.values()))
 
 
 def incumbent(home: Home) -> str | None:
@@ -112,7 +113,7 @@ def rollback(home: Home, adapter: str | None, clock: Clock) -> dict:
         target = family.parent_of(home, pointer["adapter"]["id"])
     else:
         target = None if adapter == BASE else find(home, adapter)
-    known = read_json(home.base, "base record") if home.base.is_file() else None
+    known = read_object(home.base, "base record", "source", "sha256") if home.base.is_file() else None
     if known is None:
         raise UsageError(f"{home.root} has not had a night yet: there is nothing to roll back")
     before = pointer or {}
@@ -207,7 +208,7 @@ def ends_untold(home: Home, adapter_id: str | None) -> bool:
 def remembered(home: Home) -> dict | None:
     """What latest.json says was current, as a pointer, for who has a damaged current.json; None where it does not stand."""
     mark = marks.read(home.latest) if home.latest.is_file() else None
-    known = read_json(home.base, "base record") if home.base.is_file() else None
+    known = read_object(home.base, "base record", "source", "sha256") if home.base.is_file() else None
     if known is None or not isinstance(mark, dict) or marks.wrong(home, mark, manifest.readable(home)) is not None:
         return None
     return {"format": FORMAT, "base": {key: known[key] for key in ("source", "sha256")}, "adapter": mark["adapter"],

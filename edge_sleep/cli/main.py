@@ -2,9 +2,7 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import os
-import sqlite3
 import sys
 import tempfile
 import threading
@@ -48,7 +46,7 @@ from edge_sleep.cli import (
     watch,
     worker,
 )
-from edge_sleep.errors import DoesNotFit, EdgeSleepError, Exit, IntegrityError, StorageError
+from edge_sleep.errors import EdgeSleepError, Exit
 
 EPILOG = """Exit codes: 0 done or promoted, 2 usage, 10 nothing to do, 11 rejected, 12 to 14 stopped and resumable
 (time, heat, conversation), 15 no effect, 16 shipped,
@@ -112,6 +110,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115 - so that the interpreter's last flush is quiet
         return 128 + 13
     except Exception as error:
+        from edge_sleep.device.explained import explained
         known = explained(error)
         if known is not None:
             return _fail(known.exit_code, known.message, known.do, as_json)
@@ -122,21 +121,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _usage_hint(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     return f"`{context.command_path} --help` has an example" if context else "`edge-sleep --help`"
-
-
-def explained(error: BaseException) -> EdgeSleepError | None:
-    """The error a person can act on behind one that came from below; None: a bug."""
-    if isinstance(error, MemoryError):
-        return DoesNotFit("the memory of this machine ran out", "free memory, or `--set train.micro_batch=1`")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        return StorageError(f"{error.strerror}: {error.filename or 'the home'}", "free space, or choose another --home")
-    if isinstance(error, sqlite3.DatabaseError):
-        text = str(error)
-        if any(word in text for word in ("full", "readonly", "unable to open")):
-            return StorageError(f"experience.db: {text}", "free space or give write permission")
-        if any(word in text for word in ("malformed", "not a database")):
-            return IntegrityError(f"experience.db: {text}", "put back the last good copy of experience.db")
-    return None
 
 
 def _fail(code: int, message: str, do: str, as_json: bool) -> int:

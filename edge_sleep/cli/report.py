@@ -8,8 +8,10 @@ import typer
 
 from edge_sleep.cli import output
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
-from edge_sleep.errors import EdgeSleepError, Exit, UsageError
+from edge_sleep.errors import EdgeSleepError, Exit, IntegrityError, UsageError
 from edge_sleep.system.home import Home
+
+_NOT_WHOLE = (LookupError, TypeError, AttributeError, ValueError)      # of a record that was altered on the disk: it has no seal
 
 
 def command(
@@ -21,13 +23,13 @@ def command(
 
     Example: edge-sleep report
     """
-    from edge_sleep.system.files import read_json
+    from edge_sleep.system import record as records
     place = Common.of(home, profile, sets, as_json).place()
     found = find(place, night)
     if found is None:
         output.answer(None, "no night has been recorded in this home yet", as_json)
         raise typer.Exit(Exit.NOTHING_TO_DO)
-    record = read_json(found, "night record")
+    record = records.read(found)
     if as_json:
         output.answer(record, "", as_json)
         return
@@ -37,7 +39,14 @@ def command(
         page = f"The page: {render.write(place, record)}"
     except EdgeSleepError as error:                    # a home that is only lent to be read, or damaged elsewhere
         page = f"The page could not be made: {error.message}"
-    output.answer(record, f"{report.as_text(record)}\n{page}", as_json)
+    except _NOT_WHOLE as error:
+        page = f"The page could not be made: its record is not whole ({type(error).__name__}: {error})"
+    try:
+        text = report.as_text(record)
+    except _NOT_WHOLE as error:
+        raise IntegrityError(f"record {found} is not whole: {type(error).__name__} {error}",
+                             "`edge-sleep verify --all` says what is still good") from error
+    output.answer(record, f"{text}\n{page}", as_json)
 
 
 def find(home: Home, night: str | None) -> Path | None:

@@ -8,7 +8,7 @@ from edge_sleep.cli import output, report, rhythm
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
 from edge_sleep.errors import EdgeSleepError, IntegrityError, Outcome
 from edge_sleep.system import lock
-from edge_sleep.system.files import read_json
+from edge_sleep.system import record as records
 from edge_sleep.system.home import Home
 
 
@@ -77,7 +77,7 @@ def _last_night(home: Home, problems: list[str]) -> dict | None:
     if file is None:
         return None
     try:
-        record = read_json(file, "night record")
+        record = records.read(file)
     except IntegrityError as error:
         problems.append(error.message)
         return None
@@ -94,7 +94,7 @@ def interrupted(home: Home) -> dict | None:
     outcome = None
     if (last / "record.json").is_file():
         try:
-            outcome = read_json(last / "record.json", "night record").get("outcome")
+            outcome = records.read(last / "record.json")["outcome"]
         except IntegrityError:
             outcome = None
         if outcome not in {item.value for item in Outcome if item.resumable} and not files:

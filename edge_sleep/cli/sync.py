@@ -211,12 +211,12 @@ def _keys(place: Home) -> Keys:
 
 def _base(place: Home, config: Config) -> Base:
     """The base that adapters must have grown on: the home's, or, before its first night, the one it is configured for."""
-    from edge_sleep.checkpoint.integrity import base_record
     from edge_sleep.model import base
+    from edge_sleep.system import base_record
     found = base.resolve(config.companion.model, config.companion.allow_download)
     if not place.base.is_file():
         return base.Base(found, base.fingerprint(found)[0], "float32")
-    known = base_record(place)
+    known = base_record.read(place)
     return base.Base(found, known["sha256"], known["compute_dtype"], place.cache, known["quantisation"])
 
 

@@ -8,6 +8,7 @@ import typer
 from edge_sleep.cli import context, export, output
 from edge_sleep.cli.context import Common, HomeOption, JsonOption, ProfileOption, SetOption
 from edge_sleep.errors import Exit, IntegrityError, ModelError
+from edge_sleep.system import base_record
 
 
 def command(
@@ -21,12 +22,11 @@ def command(
     """
     common = Common.of(home, profile, sets, as_json)
     place = common.existing_home()
-    from edge_sleep.checkpoint import integrity
     from edge_sleep.serve import proof
     with output.libraries_to_stderr():
         try:
             if place.base.is_file():
-                integrity.base_record(place)
+                base_record.read(place)
             document = proof.verify(place, context.configure(place, common), everything)
             document["exports"] = export.verified(common) if document["adapter"] and document["ok"] else {}
             document["problems"] += [problem for found in document["exports"].values() for problem in found

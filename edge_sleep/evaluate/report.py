@@ -94,7 +94,8 @@ def _data(record: dict) -> list[str]:
 
 
 def _cost(record: dict) -> list[str]:
-    phases = ", ".join(f"{phase['name']} {phase['seconds']:.0f} s" for phase in record.get("phases") or [])
+    phases = ", ".join(f"{phase['name']} {phase['seconds']:.0f} s" for phase in record.get("phases") or []
+                       if phase["seconds"] is not None)
     measured = record.get("measured") or {}
     memory = measured.get("rss_peak_bytes")
     lines = ["", f"Time: {phases or 'none'}"]

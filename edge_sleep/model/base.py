@@ -14,7 +14,8 @@ from edge_sleep.device.detect import Device
 from edge_sleep.errors import IntegrityError, ModelError, UsageError
 from edge_sleep.model import shape, tensors
 from edge_sleep.seedling import MODEL as SEEDLING
-from edge_sleep.system.files import canonical_json, read_json, sha256_file, write_json
+from edge_sleep.system import base_record
+from edge_sleep.system.files import canonical_json, sha256_file, write_json
 from edge_sleep.system.home import Home
 from edge_sleep.system.imports import looking
 
@@ -116,7 +117,7 @@ def declare(home: Home, place: BaseSource, device: Device, created: str, quantis
     """
     sha256, files = fingerprint(place)
     if home.base.is_file():
-        known = read_json(home.base, "base record")
+        known = base_record.read(home)
         if known["sha256"] != sha256:
             changed = sorted(name for name in files if known["files"].get(name) != files[name])
             if known["source"] == place.source:
@@ -135,7 +136,7 @@ def settled(home: Home, device: Device) -> Device:
     """The device with the arithmetic this home's base was declared with, where it has been."""
     if not home.base.is_file():
         return device
-    return replace(device, compute_dtype=read_json(home.base, "base record")["compute_dtype"])
+    return replace(device, compute_dtype=base_record.read(home)["compute_dtype"])
 
 
 def suitable(place: BaseSource) -> None:

@@ -16,7 +16,7 @@ from edge_sleep import config
 from edge_sleep.config import Config
 from edge_sleep.device.profile import Profile
 from edge_sleep.model import base
-from edge_sleep.system.files import read_json
+from edge_sleep.system.files import read_object
 from edge_sleep.system.home import Home
 
 
@@ -45,7 +45,7 @@ def base_named(home: Home, sets: tuple[str, ...]) -> str | None:
         if isinstance(companion, dict) and companion.get("model"):
             return str(companion["model"])
     if home.base.is_file():
-        return str(read_json(home.base, "base record")["source"])
+        return str(read_object(home.base, "base record", "source")["source"])
     return None
 
 

@@ -32,8 +32,8 @@ from edge_sleep.schedule.machine import observed
 from edge_sleep.schedule.metabolic import Seen
 from edge_sleep.schedule.rhythm import Look, Machine, Settings
 from edge_sleep.system import lock, notify
+from edge_sleep.system import record as records
 from edge_sleep.system.clock import Clock
-from edge_sleep.system.files import read_json
 from edge_sleep.system.home import Home
 
 LOOK_SECONDS = 30.0
@@ -189,7 +189,7 @@ class Watcher:
             return None
         mark = newest, (newest / "record.json").stat().st_mtime_ns
         if self._newest is None or self._newest[0] != mark:
-            self._newest = mark, read_json(newest / "record.json", "night record")
+            self._newest = mark, records.read(newest / "record.json")
         return self._newest[1]
 
     def _begin(self, look: Look) -> None:

@@ -23,7 +23,7 @@ from edge_sleep.evaluate.patterns import patterns as dreamt
 from edge_sleep.model.identity import own as own_name
 from edge_sleep.stages import contest
 from edge_sleep.stages.context import Night, interrupted
-from edge_sleep.system.files import canonical_json, read_json, write_json
+from edge_sleep.system.files import canonical_json, read_sealed, write_json, write_sealed
 from edge_sleep.system.record import read_records
 from edge_sleep.train import state as training_state
 
@@ -77,16 +77,21 @@ def select(night: Night, buffer: Buffer) -> str | None:
     new, earlier, night.held_out = tonight.choose(buffer, config)
     planned = night.state / "plan.json"
     if planned.is_file():
-        document = read_json(planned, "plan of the interrupted night")
-        night.candidates = document.get("candidates", 1)          # as it was begun, whatever this start asks for
-        if document["key"] == attempt(night) or (night.state / "verdict.json").is_file():
-            night.examples = training_state.read_examples(night.state)
-            night.data_sha256 = document["data_sha256"]
-            night.parent = record["parent"] = document["parent"]      # a promotion that was cut has moved current.json
-            ids = set(document["experiences"])
-            night.experiences = [item for item in buffer.items(status="kept") if item.id in ids]
-            return None
-        night.events("resume", state="discarded", reason="base, incumbent or settings changed since it stopped")
+        why = training_state.damaged(night.state)
+        if why is None:
+            document = read_sealed(planned, "plan of the interrupted night")
+            night.candidates = document.get("candidates", 1)          # as it was begun, whatever this start asks for
+            if document["key"] == attempt(night) or (night.state / "verdict.json").is_file():
+                night.examples = training_state.read_examples(night.state)
+                night.data_sha256 = document["data_sha256"]
+                night.parent = record["parent"] = document["parent"]      # a promotion that was cut has moved current.json
+                ids = set(document["experiences"])
+                night.experiences = [item for item in buffer.items(status="kept") if item.id in ids]
+                return None
+            why = "base, incumbent or settings changed since it stopped"
+        night.events("resume", state="discarded", reason=why)
+        if _taught_already(night, buffer):
+            new, earlier, night.held_out = tonight.choose(buffer, config)
         shutil.rmtree(night.state)
         night.candidates = config.train.candidates
     if not new:
@@ -116,9 +121,19 @@ def select(night: Night, buffer: Buffer) -> str | None:
     record["data"]["experiences"] = [item.id for item in new]
     write_json(night.folder / "patterns.json", dreamt(new, _broken_beside(buffer, new)))
     contest.prepare(night, compose)
-    write_json(night.state / "plan.json", {"format": 1, "key": key, "data_sha256": night.data_sha256, "parent": night.parent,
+    write_sealed(night.state / "plan.json", {"format": 1, "key": key, "data_sha256": night.data_sha256, "parent": night.parent,
                                            "candidates": night.candidates, "experiences": record["data"]["experiences"]})
     return None
+
+
+def _taught_already(night: Night, buffer: Buffer) -> bool:
+    """Whether this night's candidate is current: then what it learned is marked so, by its manifest."""
+    pointer = store.current(night.home)
+    if pointer is None or pointer["night"] != night.id or pointer["adapter"] is None:
+        return False
+    adapter = pointer["adapter"]["id"]
+    buffer.mark_trained(night.id, adapter, manifest.read(night.home.adapter(adapter)).get("data", {}).get("experiences") or [])
+    return True
 
 
 def _broken_beside(buffer: Buffer, new: list[Experience]) -> list[Experience]:
@@ -162,7 +177,7 @@ def _own_words(night: Night, buffer: Buffer, new: list[Experience]) -> dict[str,
 
 def attempt(night: Night) -> str:
     """What makes two nights the same attempt: base, parent, words and every setting that moves weights."""
-    sha256 = night.data_sha256 or read_json(night.state / "plan.json", "plan")["data_sha256"]
+    sha256 = night.data_sha256 or read_sealed(night.state / "plan.json", "plan")["data_sha256"]
     config = night.config
     return hashlib.sha256(canonical_json([
         night.base.sha256, night.parent, sha256, config.companion.system_prompt, config.data.max_tokens,

@@ -21,7 +21,7 @@ from edge_sleep.evaluate.probes import Probe
 from edge_sleep.evaluate.recital import Lessons
 from edge_sleep.stages import questions
 from edge_sleep.stages.context import Night
-from edge_sleep.system.files import read_json, storage_errors, write_json
+from edge_sleep.system.files import read_json, read_sealed, storage_errors, write_json, write_sealed
 from edge_sleep.train import candidates
 from edge_sleep.train import state as training_state
 from edge_sleep.train.candidates import Variant
@@ -85,7 +85,7 @@ def _train(night: Night, index: int, variant: Variant, entries: list[dict], plan
         if not (folder / "plan.json").is_file():
             if not (folder / "examples.jsonl").is_file():
                 training_state.write_examples(folder, night.examples)
-            write_json(folder / "plan.json", read_json(night.state / "plan.json", "plan") | {"night": night.id})
+            write_sealed(folder / "plan.json", read_sealed(night.state / "plan.json", "plan") | {"night": night.id})
         try:
             result = train_one(variant.config, training_state.read_examples(folder), folder, plan)
         except (DoesNotFit, ModelError) as error:
@@ -105,7 +105,7 @@ def _train(night: Night, index: int, variant: Variant, entries: list[dict], plan
     if failed := trained.get("failed"):
         entry |= {"outcome": "failed", "why": failed["why"]}
         return None
-    entry |= {"outcome": "finished", "id": read_json(folder / "candidate.json", "candidate")["id"],
+    entry |= {"outcome": "finished", "id": read_sealed(folder / "candidate.json", "candidate")["id"],
               "steps": trained["train"]["steps"], "loss_last": trained["train"]["loss_last"],
               "seconds": _seconds(trained), "load_seconds": trained["measured"]["load_seconds"]}
     return None
@@ -184,7 +184,7 @@ def hand_over(night: Night) -> None:
     source, final = _folder(night, document["chosen"]), night.state / "candidate"
     with storage_errors(night.state):
         if not (final / manifest.NAME).is_file():
-            write_json(night.state / "candidate.json", read_json(source / "candidate.json", "candidate"))
+            write_sealed(night.state / "candidate.json", read_sealed(source / "candidate.json", "candidate"))
             os.replace(source / "candidate", final)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 
+from edge_sleep.checkpoint import store
 from edge_sleep.device import memory
 from edge_sleep.errors import Exit, Outcome, StorageError
 from edge_sleep.evaluate import report
@@ -42,13 +43,19 @@ def end(night: Night, outcome: Outcome, reason: str) -> dict:
 
 def give_up(night: Night, outcome: Outcome, reason: str, exit_code: int) -> None:
     """Record a night that broke. Its state stays where trying again can help: a full disk, a damaged pointer, a sensor that
-    cannot be read, a setting that contradicts another, a result that was refused."""
+    cannot be read, a setting that contradicts another, a result that was refused. It stays, too, once its candidate is current:
+    what is not marked as taught yet would be taught again, on top of it."""
     pacing.note(night)
     night.record["plan"]["budget_seconds"] = night.contract.total_seconds
     night.recorder.close(outcome, reason, exit_code)
     _page(night)
-    if outcome is Outcome.FAILED and exit_code not in _TRY_AGAIN:
+    if outcome is Outcome.FAILED and exit_code not in _TRY_AGAIN and not _is_current(night):
         shutil.rmtree(night.state, ignore_errors=True)
+
+
+def _is_current(night: Night) -> bool:
+    pointer = store.read_damaged(night.home)
+    return pointer is not None and pointer["night"] == night.id
 
 
 def _page(night: Night) -> None:

@@ -16,7 +16,7 @@ from edge_sleep.model import base as base_model
 from edge_sleep.model import shape
 from edge_sleep.stages import contest, pacing
 from edge_sleep.stages.context import Night, Request, interrupted
-from edge_sleep.system.files import read_json
+from edge_sleep.system import base_record
 from edge_sleep.system.home import Home
 from edge_sleep.thor import ship
 from edge_sleep.thor.ship import Here, There
@@ -123,7 +123,7 @@ def held_out_examples(night: Night) -> list[Example]:
 def ahead(home: Home, config: Config, request: Request) -> dict[str, Any]:
     """What tonight would do with the experiences the home holds now; allocates nothing, writes nothing."""
     place = base_model.resolve(config.companion.model, config.companion.allow_download)
-    known = read_json(home.base, "base record")["sha256"] if home.base.is_file() else None
+    known = base_record.read(home)["sha256"] if home.base.is_file() else None
     new: list[Experience] = []
     lesson: list[Example] = []
     if home.experiences.is_file():

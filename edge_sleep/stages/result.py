@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edge_sleep.errors import EdgeSleepError, Outcome, RemoteRefused, SyncError, UsageError
 from edge_sleep.stages.context import Ended, Night, interrupted
-from edge_sleep.system.files import read_json, storage_errors
+from edge_sleep.system.files import read_sealed, storage_errors
 from edge_sleep.system.home import Home
 from edge_sleep.thor import ledger
 from edge_sleep.thor.hint import next_morning
@@ -43,7 +43,7 @@ def let_go(night: Night) -> None:
         return
     for record in [one for one in ledger.records(night.home, "edge") if one["state"] in ledger.AWAY]:
         planned = night.home.night(record["night"]) / "state" / "plan.json"
-        if not planned.is_file() or read_json(planned, "plan")["key"] != record["key"]:
+        if not planned.is_file() or read_sealed(planned, "plan")["key"] != record["key"]:
             _close(night, record, ledger.CANCELLED, "base, incumbent, words or settings changed since it was packed", "cancel")
     _say_what_is_left(night)
 

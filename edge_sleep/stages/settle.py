@@ -12,7 +12,7 @@ from edge_sleep.evaluate import exam, gate
 from edge_sleep.model.head import LOSSES_AT_ONCE
 from edge_sleep.stages import contest, questions
 from edge_sleep.stages.context import Night
-from edge_sleep.system.files import read_json, write_json
+from edge_sleep.system.files import read_sealed, write_sealed
 from edge_sleep.system.record import read_records
 from edge_sleep.train.attempt import Attempt
 
@@ -46,18 +46,18 @@ def judge(night: Night, buffer: Buffer) -> None:
     verdict = gate.decide(hearing.judgement.numbers, night.config.gate)
     outcome = exam.document(verdict, hearing.judgement, select, confirm, night.config.companion) | {"rival": hearing.rival}
     night.events("verdict", verdict=verdict.outcome.value, reasons=verdict.reasons)
-    write_json(night.state / "verdict.json", {"gate": outcome, "effect": hearing.effect,
+    write_sealed(night.state / "verdict.json", {"gate": outcome, "effect": hearing.effect,
                                               "chat_template": hearing.chat_template})
 
 
 def settle(night: Night, buffer: Buffer) -> tuple[Outcome, str]:
     """Carry out the verdict. Every step may be repeated after a power cut; current.json is the promotion."""
-    document = read_json(night.state / "verdict.json", "verdict")
+    document = read_sealed(night.state / "verdict.json", "verdict")
     night.record["gate"] = document["gate"]
     contest.recorded(night)
     outcome = Outcome(document["gate"]["verdict"])
     reason = "\n".join(document["gate"]["reasons"])
-    candidate = read_json(night.state / "candidate.json", "candidate")
+    candidate = read_sealed(night.state / "candidate.json", "candidate")
     night.record["candidate"] = candidate["id"]
     if outcome is Outcome.REJECTED:
         _set_aside(night, buffer)

@@ -16,7 +16,7 @@ from edge_sleep.errors import Outcome
 from edge_sleep.model import shape
 from edge_sleep.stages import choose, learn, result
 from edge_sleep.stages.context import Ended, Night
-from edge_sleep.system.files import TEMPORARY, read_json, storage_errors, write_bytes, write_json
+from edge_sleep.system.files import TEMPORARY, read_json, read_sealed, storage_errors, write_bytes, write_json, write_sealed
 from edge_sleep.thor import ledger
 from edge_sleep.thor import ship as policy
 from edge_sleep.thor.ship import Cause, Decision, Here, There
@@ -142,9 +142,9 @@ def _packed(night: Night, plan: planner.Plan, decision: Decision) -> dict:
     if config.train.patience and not (state / bundle.HELD_OUT).is_file():
         training_state.write_examples(state, learn.held_out_examples(night), bundle.HELD_OUT)
     files = bundle.files_of_a_night(state, night.parent_folder, reached)
-    planned = read_json(state / "plan.json", "plan")
+    planned = read_sealed(state / "plan.json", "plan")
     # How it had begun here; what begins elsewhere is made to fit there.
-    fit = asdict(plan.fit) if reached is None else read_json(state / "training.json", "training settings")
+    fit = asdict(plan.fit) if reached is None else read_sealed(state / "training.json", "training settings")
     asked = job.make(
         home=keys.own.id, night=night.id, parent=night.parent, experiences=tuple(planned["experiences"]),
         base=job.BaseOf.model_validate(night.base.entry() | {"quantisation": night.base.quantisation,
@@ -182,6 +182,6 @@ def _alone(night: Night) -> None:
         return
     night.candidates = 1
     night.record["key"] = choose.attempt(night)
-    planned = read_json(night.state / "plan.json", "plan")
-    write_json(night.state / "plan.json", planned | {"candidates": 1, "key": night.record["key"]})
+    planned = read_sealed(night.state / "plan.json", "plan")
+    write_sealed(night.state / "plan.json", planned | {"candidates": 1, "key": night.record["key"]})
     shutil.rmtree(night.state / "variants", ignore_errors=True)

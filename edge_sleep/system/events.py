@@ -42,6 +42,6 @@ def read_events(path: Path) -> list[dict]:
     for line in json_lines(path.read_text(encoding="utf-8", errors="replace")):
         try:
             events.append(json.loads(line))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
     return events

@@ -15,12 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge_sleep.errors import IntegrityError, StorageError
+from edge_sleep.errors import EdgeSleepError, IntegrityError, StorageError
 
 TEMPORARY = ".tmp-"
 _BLOCK = 1 << 20
+_LOOK = "`edge-sleep verify` says what is still good"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_BROKEN = {errno.EIO, errno.EUCLEAN, errno.ESTALE, errno.ENXIO, errno.ENODEV}      # the medium, not what was asked of it
 
 
 @contextmanager
@@ -29,14 +31,24 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise StorageError(f"no space left while writing {path} ({_free(path)} free)",
-                               "free space on that disk, or `--home` on another; "
-                               "nothing accepted was lost") from error
-        if error.errno in _DENIED:
-            raise StorageError(f"{path} cannot be written: {error.strerror}",
-                               "give this user write permission, or choose another `--home`") from error
+        if (known := of_storage(error, path)) is not None:
+            raise known from error
         raise
+
+
+def of_storage(error: OSError, path: Path | None = None) -> EdgeSleepError | None:
+    """What a person can act on where the disk, or the rights to it, refused; None: something else."""
+    path = path or Path(str(error.filename or "the home"))
+    if error.errno in _FULL:
+        return StorageError(f"no space left while writing {path} ({_free(path)} free)",
+                            "free space on that disk, or `--home` on another; nothing accepted was lost")
+    if error.errno in _DENIED:
+        return StorageError(f"{path} cannot be read or written: {error.strerror}",
+                            "give this user the permission, or choose another `--home`")
+    if error.errno in _BROKEN:
+        return StorageError(f"the disk of {path} fails: {error.strerror}",
+                            "look at the kernel's log and at the medium; `edge-sleep backup` saves what can still be read")
+    return None
 
 
 def _free(path: Path) -> str:
@@ -116,9 +128,41 @@ def read_json(path: Path, what: str) -> Any:
     """The JSON document at `path`; IntegrityError naming `what` where it does not parse."""
     try:
         return json.loads(path.read_bytes())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise IntegrityError(f"{what} {path} is not readable JSON: {error}",
-                             "`edge-sleep verify` says what is still good") from error
+    except (ValueError, RecursionError) as error:          # not UTF-8, not JSON, a number of thousands of digits, too deep
+        raise IntegrityError(f"{what} {path} is not readable JSON: {str(error)[:200]}",
+                             _LOOK) from error
+
+
+def read_object(path: Path, what: str, *keys: str) -> dict[str, Any]:
+    """The JSON object at `path`, with these keys in it. Raises IntegrityError naming `what`."""
+    document = read_json(path, what)
+    if not isinstance(document, dict):
+        raise IntegrityError(f"{what} {path} is not what it should be: it holds no object", _LOOK)
+    if missing := [key for key in keys if key not in document]:
+        raise IntegrityError(f"{what} {path} lacks {', '.join(missing)}", _LOOK)
+    return document
+
+
+def sealed(document: dict) -> dict:
+    """The document with the sha256 of all the rest of it, so that a flipped bit in it shows."""
+    rest = {key: value for key, value in document.items() if key != "sha256"}
+    return rest | {"sha256": hashlib.sha256(canonical_json(rest)).hexdigest()}
+
+
+def write_sealed(path: Path, document: dict) -> str:
+    """`write_json` with a seal, of the document as it will be read."""
+    return write_json(path, sealed(json.loads(json.dumps(document, ensure_ascii=False))))
+
+
+def read_sealed(path: Path, what: str, *keys: str) -> dict[str, Any]:
+    """What `write_sealed` wrote, with these keys in it, without its seal. Raises IntegrityError where it is not that any more.
+
+    A document without a seal is taken as it is: older versions wrote none.
+    """
+    document = read_object(path, what, *keys)
+    if "sha256" in document and document != sealed(document):
+        raise IntegrityError(f"{what} {path} does not match its sha256: a byte changed", _LOOK)
+    return {key: value for key, value in document.items() if key != "sha256"}
 
 
 def json_lines(text: str) -> list[str]:

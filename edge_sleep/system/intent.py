@@ -39,6 +39,8 @@ def read(path: Path, known: Callable[[Change], bool]) -> list[Change]:
         document = json.loads(path.read_bytes())
     except FileNotFoundError:
         return []
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"not of format {FORMAT}")
     if not isinstance(changes := document.get("changes"), list):

@@ -34,9 +34,10 @@ def holder(path: Path) -> dict | None:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         try:
-            return json.loads(os.pread(descriptor, 4096, 0) or b"{}")
-        except json.JSONDecodeError:
-            return {}
+            told = json.loads(os.pread(descriptor, 4096, 0) or b"{}")
+        except (ValueError, RecursionError):
+            told = {}
+        return told if isinstance(told, dict) else {}
     finally:
         os.close(descriptor)
     return None

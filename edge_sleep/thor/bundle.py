@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edge_sleep.errors import RemoteRefused, UsageError
 from edge_sleep.system import foreign
-from edge_sleep.system.files import TEMPORARY, new_folder, publish_folder, storage_errors, write_bytes, write_json
+from edge_sleep.system.files import TEMPORARY, new_folder, publish_folder, storage_errors, write_bytes, write_sealed
 from edge_sleep.thor import archive, job, weights
 from edge_sleep.thor.job import Document, Job, Result
 
@@ -165,7 +165,7 @@ def lay_out(received: Path, asked: Job, night: Path) -> tuple[Path, Path | None]
                 shutil.copyfile(received / name, step / name.rpartition("/")[2])
             publish_folder(step, state / f"step-{asked.resume_step:06d}")
     if not (state / "plan.json").is_file():
-        write_json(state / "plan.json", {"format": 1, "key": asked.id, "data_sha256": asked.files[EXAMPLES].sha256,
+        write_sealed(state / "plan.json", {"format": 1, "key": asked.id, "data_sha256": asked.files[EXAMPLES].sha256,
                                          "parent": asked.parent, "candidates": 1, "experiences": list(asked.experiences),
                                          "night": asked.night})
     return state, parent

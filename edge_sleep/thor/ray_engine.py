@@ -19,7 +19,7 @@ from edge_sleep.errors import Busy, DoesNotFit, EdgeSleepError, RemoteRefused
 from edge_sleep.model import shape
 from edge_sleep.model.base import INT8_EMBEDDING, BaseSource, fingerprint
 from edge_sleep.system.clock import Clock
-from edge_sleep.system.files import TEMPORARY, new_folder, publish_folder, sha256_file, storage_errors, write_bytes, write_json
+from edge_sleep.system.files import TEMPORARY, new_folder, publish_folder, sha256_file, storage_errors, write_bytes, write_sealed
 from edge_sleep.thor import bundle, ledger, node, training
 from edge_sleep.thor.bases import Bases
 from edge_sleep.thor.cluster import Cluster, Need, Node, entry, largest, why_on_none
@@ -103,7 +103,7 @@ class RayEngine:
             raise DoesNotFit(why, "give the cluster a node that has so much, or name one it may grow to in thor.node_bytes")
         held.events("plan", **plan.as_json())
         if asked.resume_step is None and not (held.state / "training.json").is_file():
-            write_json(held.state / "training.json", asdict(plan.fit))
+            write_sealed(held.state / "training.json", asdict(plan.fit))
         files = {str(file.relative_to(held.folder / RECEIVED)): file.read_bytes()
                  for file in sorted((held.folder / RECEIVED).rglob("*")) if file.is_file()}
         try:
@@ -338,6 +338,6 @@ def _stage(state: Path, files: Mapping[str, bytes], candidate: str) -> None:
     with storage_errors(final), new_folder(final) as staged:
         for name in bundle.CANDIDATE:
             (staged / name.rpartition("/")[2]).write_bytes(files[name])
-        write_json(state / "candidate.json", {"id": candidate})
+        write_sealed(state / "candidate.json", {"id": candidate})
         shutil.rmtree(final, ignore_errors=True)
         publish_folder(staged, final)

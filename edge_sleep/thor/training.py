@@ -17,7 +17,7 @@ from edge_sleep.model import four_bit
 from edge_sleep.model.base import Base, BaseSource
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
-from edge_sleep.system.files import read_json, write_json
+from edge_sleep.system.files import read_sealed, write_json, write_sealed
 from edge_sleep.system.home import Home
 from edge_sleep.thor import bundle, verify
 from edge_sleep.thor.job import Job
@@ -72,7 +72,7 @@ def train(asked: Job, folder: Path, found: BaseSource, own: Config, cache: Path,
     if plan.where == "none":
         raise DoesNotFit(f"too large for this machine: {plan.choices[0]['reason']}")
     if not (state / "training.json").is_file():
-        write_json(state / "training.json", asdict(plan.fit) if asked.resume_step is None else asked.fit.model_dump())
+        write_sealed(state / "training.json", asdict(plan.fit) if asked.resume_step is None else asked.fit.model_dump())
     contract = Contract(clock, clock.monotonic(), asked.budget_seconds, 0.0)
     try:
         if plan.processes > 1:
@@ -91,7 +91,7 @@ def train(asked: Job, folder: Path, found: BaseSource, own: Config, cache: Path,
         raise DoesNotFit(f"too slow: {result.reason}")
     ended = Ended(train=result.train, measured=result.measured, data=result.data)
     if result.stop is TrainingStop.FINISHED:
-        ended.candidate = read_json(state / "candidate.json", "candidate")["id"]
+        ended.candidate = read_sealed(state / "candidate.json", "candidate")["id"]
         return ended
     return replace(ended, stopped=result.reason, pause_seconds=_PAUSE_SECONDS if result.stop is TrainingStop.HEAT else 0.0)
 

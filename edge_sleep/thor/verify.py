@@ -20,7 +20,7 @@ from edge_sleep.config import Lora
 from edge_sleep.errors import EdgeSleepError, ModelError, RemoteRefused
 from edge_sleep.model import adapter
 from edge_sleep.system import foreign
-from edge_sleep.system.files import TEMPORARY, storage_errors, write_json
+from edge_sleep.system.files import TEMPORARY, storage_errors, write_sealed
 from edge_sleep.thor import bundle, weights
 from edge_sleep.thor.job import Job, Result
 from edge_sleep.thor.received import MOST, check_examples, check_settings, check_state
@@ -82,7 +82,7 @@ def stage(result: Result, folder: Path, state: Path) -> None:
         for file in staged.iterdir():
             with open(file, "rb") as stream:
                 os.fsync(stream.fileno())
-        write_json(state / "candidate.json", {"id": result.candidate})
+        write_sealed(state / "candidate.json", {"id": result.candidate})
         if final.exists():
             shutil.rmtree(final)
         os.replace(staged, final)

@@ -11,7 +11,7 @@ from edge_sleep.device.detect import Device
 from edge_sleep.device.profile import Profile
 from edge_sleep.model import shape
 from edge_sleep.model.base import INT8_EMBEDDING, BaseSource
-from edge_sleep.system.files import read_json
+from edge_sleep.system.files import read_object
 from edge_sleep.system.home import Home
 from edge_sleep.system.record import read_records
 from edge_sleep.train.capacity import largest
@@ -46,7 +46,7 @@ def forecast(home: Home, config: Config, place: BaseSource, device: Device, base
         gpus = environment.gpus() if device.kind == "gpu" else 1
         if device.kind == "cpu" and config.thor.processes != "auto":
             sharing *= config.thor.processes
-    form = read_json(home.base, "base record").get("quantisation") if home.base.is_file() else None
+    form = read_object(home.base, "base record", "sha256").get("quantisation") if home.base.is_file() else None
     return plan(shape.read(place.folder), config, examples=sum(example.epoch in (None, 0) for example in lesson),
                 mean_tokens=mean, longest=min(config.data.max_tokens, most or config.data.max_tokens),
                 device=device.kind, dtype=device.compute_dtype, available_bytes=memory.for_this_process_bytes() // sharing,

@@ -22,7 +22,7 @@ from edge_sleep.model import shape as shapes
 from edge_sleep.model.base import Base
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
-from edge_sleep.system.files import TEMPORARY, read_json, sha256_file, storage_errors, write_json
+from edge_sleep.system.files import TEMPORARY, read_json, read_sealed, sha256_file, storage_errors, write_sealed
 from edge_sleep.train import gradient, loop, scaling, state, team
 from edge_sleep.train.attempt import Attempt
 from edge_sleep.train.breaks import Breaks
@@ -224,8 +224,8 @@ def _settings(folder: Path, config: Config, plan: Plan) -> tuple[Train, int]:
     """(tonight's training settings, examples per forward); an interrupted night keeps them, whatever is free now."""
     file = folder / "training.json"
     if not file.is_file():
-        write_json(file, asdict(plan.fit))
-    fit = read_json(file, "training settings")
+        write_sealed(file, asdict(plan.fit))
+    fit = read_sealed(file, "training settings", "micro_batch")
     micro_batch = fit.pop("micro_batch")         # the order of data is made of the configured one
     return config.train.model_copy(update=fit), micro_batch
 
@@ -262,11 +262,11 @@ def _stage(model, folder: Path, base: Base, parent: Path | None) -> None:
         shutil.rmtree(staged, ignore_errors=True)
         adapter.save(model, staged, base.place.source)
         identity = adapter.content_id(staged, base.sha256)
-        plan = read_json(folder / "plan.json", "plan")
+        plan = read_sealed(folder / "plan.json", "plan")
         manifest.write(staged, adapter_id=identity, base=base.entry(), parent=parent.name if parent else None,
                        night=plan.get("night", folder.parent.name), created=Clock().stamp(),
                        data={"sha256": sha256_file(folder / "examples.jsonl"), "experiences": plan["experiences"]}, effect={})
-        write_json(folder / "candidate.json", {"id": identity})
+        write_sealed(folder / "candidate.json", {"id": identity})
         final = folder / "candidate"
         if final.exists():
             shutil.rmtree(final)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from edge_sleep.checkpoint import manifest
 from edge_sleep.data.experience import Example
 from edge_sleep.errors import IntegrityError
 from edge_sleep.system.files import (
     TEMPORARY,
     json_lines,
     publish_folder,
-    read_json,
+    read_object,
+    read_sealed,
     sha256_file,
     storage_errors,
     write_bytes,
@@ -79,7 +81,8 @@ def save(folder: Path, parameters: dict[str, Any], optimiser: Any, progress: Pro
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         sha256 = write_bytes(staged / "tensors.safetensors", serialise(tensors))
-        write_json(staged / "progress.json", {**asdict(progress), "sha256": sha256})
+        counters = write_json(staged / "progress.json", {**asdict(progress), "sha256": sha256})
+        write_bytes(staged / "progress.sha256", counters.encode())         # beside it: the counters travel as they are
         final = folder / name
         if final.exists():
             shutil.rmtree(final)
@@ -87,6 +90,41 @@ def save(folder: Path, parameters: dict[str, Any], optimiser: Any, progress: Pro
         for older in folder.glob("step-*"):
             if older.name != name:
                 shutil.rmtree(older)
+
+
+def damaged(folder: Path) -> str | None:
+    """What in a night's `state/` is not what was written there; None where the night can be gone on with."""
+    try:
+        plan = read_sealed(folder / "plan.json", "the plan", "key", "data_sha256", "parent", "experiences")
+        if sha256_file(folder / "examples.jsonl") != plan["data_sha256"]:
+            return "examples.jsonl does not hold what was planned"
+        if (folder / "training.json").is_file():
+            read_sealed(folder / "training.json", "training settings", "micro_batch")
+        if (saved := latest(folder)) is not None:
+            _progress(saved)
+        if (folder / "candidate").is_dir():
+            named = read_sealed(folder / "candidate.json", "candidate", "id")["id"]
+            # A folder of the candidate's name: the manifest says that of the folder it will have.
+            if wrong := manifest.problems(folder / "candidate", named):
+                return f"the candidate is not whole: {wrong[0]}"
+        if (folder / "verdict.json").is_file():
+            read_sealed(folder / "verdict.json", "verdict", "gate", "effect", "chat_template")
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except IntegrityError as error:
+        return error.message
+    return None
+
+
+def _progress(state: Path) -> dict[str, Any]:
+    """The counters of a saved state, they and its tensors checked."""
+    names = [one.name for one in fields(Progress)]
+    document = read_object(state / "progress.json", "training state", "sha256", "step")
+    promised = state / "progress.sha256"                   # one that came from another machine has none
+    whole = not promised.is_file() or promised.read_bytes() == sha256_file(state / "progress.json").encode()
+    if not whole or sha256_file(state / "tensors.safetensors") != document["sha256"]:
+        raise IntegrityError(f"the training state {state} is damaged", "delete it to begin the night anew")
+    return {name: document[name] for name in names if name in document}
 
 
 def latest(folder: Path) -> Path | None:
@@ -100,9 +138,7 @@ def restore(state: Path, parameters: dict[str, Any], optimiser: Any) -> Progress
     import torch
     from safetensors.torch import load_file
 
-    document = read_json(state / "progress.json", "training state")
-    if sha256_file(state / "tensors.safetensors") != document.pop("sha256"):
-        raise IntegrityError(f"the training state {state} is damaged", "delete it to begin the night anew")
+    document = _progress(state)
     tensors = load_file(state / "tensors.safetensors")
     with torch.no_grad():
         for key, value in parameters.items():

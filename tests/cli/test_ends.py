@@ -36,14 +36,14 @@ def test_an_error_of_ours(cli, monkeypatch: pytest.MonkeyPatch, kind: type[error
 
 @pytest.mark.parametrize("error, code", [
     (KeyboardInterrupt(), 130), (MemoryError(), 20), (OSError(errno.ENOSPC, "No space left on device"), 21),
-    (OSError(errno.EROFS, "Read-only file system"), 21), (sqlite3.OperationalError("database or disk is full"), 21),
+    (OSError(errno.EROFS, "Read-only file system"), 21), (OSError(errno.EIO, "Input/output error"), 21), (PermissionError(13, "no"), 21), (sqlite3.OperationalError("database or disk is full"), 21),
     (sqlite3.DatabaseError("file is not a database"), 30), (BrokenPipeError(), 141)])
 def test_an_error_from_below(cli, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int) -> None:
     _raise(monkeypatch, error)
     assert cli("status").code == code
 
 
-@pytest.mark.parametrize("error", [ValueError("x < 0"), KeyError("home"), OSError(errno.EIO, "I/O error")])
+@pytest.mark.parametrize("error", [ValueError("x < 0"), KeyError("home"), OSError(errno.ENOTDIR, "Not a directory")])
 def test_a_bug_keeps_its_traceback_in_a_file(cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
                                              error: Exception) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

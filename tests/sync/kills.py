@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -16,24 +17,25 @@ from edge_sleep.sync import arrival, ledger, outbox
 from edge_sleep.system.clock import ManualClock
 from edge_sleep.system.files import sha256_file
 from edge_sleep.system.home import Home
-from tests.killing import kill_at
+from tests.killing import ended, forked, kill_at
 from tests.sync.homes import Machine, machine, make_base, pair
 
 
 def killed_at(number: int | None, work) -> int:
     """Run `work` in a child that is killed at its `number`-th event; how many it had (None: run to its end)."""
     reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
+
+    def counted() -> None:
         count = kill_at(number)
         work()
         os.write(writer, str(count()).encode())
-        os._exit(0)
+
+    child = forked(counted)
     os.close(writer)
-    _, status = os.waitpid(child, 0)
+    status = ended(child)
     told = os.read(reader, 64)
     os.close(reader)
-    assert os.WIFSIGNALED(status) == (number is not None), (number, status)
+    assert status == (0 if number is None else -signal.SIGKILL), (number, status)
     return int(told) if told else 0
 
 

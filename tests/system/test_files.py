@@ -64,3 +64,58 @@ def test_one_holder_at_a_time_and_its_name(tmp_path):
 @pytest.mark.parametrize("text, lines", [("", []), ("{}\n", ["{}"]), ('{"a": "x\u2028y"}\n{}\n', ['{"a": "x\u2028y"}', "{}"]), ("{}\n{", ["{}", "{"])])
 def test_only_a_newline_ends_a_line_of_json(text: str, lines: list[str]) -> None:
     assert files.json_lines(text) == lines
+
+
+@pytest.mark.parametrize("number, said", [(errno.ENOSPC, "no space left"), (errno.EDQUOT, "no space left"), (errno.EACCES, "cannot be read or written"),
+                                          (errno.EROFS, "cannot be read or written"), (errno.EIO, "the disk of .* fails"), (errno.ESTALE, "fails")])
+def test_what_a_disk_answers_is_named(tmp_path, number: int, said: str) -> None:
+    with pytest.raises(StorageError, match=said) as caught, files.storage_errors(tmp_path / "file"):
+        raise OSError(number, "as the kernel says it")
+    assert caught.value.do
+
+
+@pytest.mark.parametrize("content", [b"[" * 20_000, b"1" * 5_000, b"\xff", b'{"a": 1', b""])
+def test_json_that_python_cannot_read_is_damage(tmp_path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(IntegrityError, match="not readable JSON"):
+        files.read_json(tmp_path / "x.json", "the thing")
+
+
+@pytest.mark.parametrize("content, said", [(b"[]", "holds no object"), (b"null", "holds no object"), (b'{"a": 1}', "lacks b, c")])
+def test_an_object_has_its_keys(tmp_path, content: bytes, said: str) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(IntegrityError, match=said):
+        files.read_object(tmp_path / "x.json", "the thing", "a", "b", "c")
+
+
+def test_every_flipped_bit_of_a_sealed_document_shows(tmp_path) -> None:
+    document = {"key": "k" * 8, "steps": [1, 2.5], "by": {1: "one"}}
+    files.write_sealed(tmp_path / "x.json", document)
+    whole = (tmp_path / "x.json").read_bytes()
+    wanted = {"key": "k" * 8, "steps": [1, 2.5], "by": {"1": "one"}}
+    assert files.read_sealed(tmp_path / "x.json", "the thing") == wanted
+    for at in range(len(whole)):
+        (tmp_path / "x.json").write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1:])
+        try:
+            found = files.read_sealed(tmp_path / "x.json", "the thing", *document)
+        except IntegrityError:
+            continue
+        # White space, or the seal's own name: then it is as one that an older version wrote.
+        assert {key: found[key] for key in wanted} == wanted
+    (tmp_path / "x.json").write_text('{"written": "by an older version"}')
+    assert files.read_sealed(tmp_path / "x.json", "the thing") == {"written": "by an older version"}
+
+
+def test_a_log_with_a_line_that_python_cannot_read_is_read(tmp_path) -> None:
+    (tmp_path / "events.jsonl").write_bytes(b"[" * 20_000 + b'\n{"event": "one"}\n' + b"1" * 5_000 + b"\n")
+    assert read_events(tmp_path / "events.jsonl") == [{"event": "one"}]
+
+
+@pytest.mark.parametrize("content", [b"[" * 4_000, b"null", b"[]", b'"a"', b"\xff", b"1" * 4_096])
+def test_a_holder_that_wrote_nonsense_still_holds(tmp_path, content: bytes) -> None:
+    lock = tmp_path / "night.lock"
+    with hold(lock, "a night"):
+        lock.write_bytes(content)
+        assert holder(lock) == {}
+        with pytest.raises(Busy, match="another process"), hold(lock, "another"):
+            pass

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import shutil
 import signal
@@ -18,12 +17,11 @@ from pathlib import Path
 
 from edge_sleep.checkpoint import store
 from edge_sleep.config import load
-from edge_sleep.errors import RemoteRefused
 from edge_sleep.system.clock import Clock
 from edge_sleep.thor.mailbox import Mailbox
 from edge_sleep.thor.worker import Worker
 from tests import micro
-from tests.killing import kill_at
+from tests.killing import ended, forked, kill_at
 from tests.thor.machines import Place, make
 
 ACTORS = ("edge", "thor", "second")
@@ -32,23 +30,13 @@ _MOST_EVENTS, _WORK_SECONDS, _MOST_STEPS = 6000, 60.0, 80
 
 def lived(number: int | None, work: Callable[[], object]) -> bool:
     """Run `work` in a child that is killed at its `number`-th event; whether it came to its end."""
-    child = os.fork()
-    if child == 0:
+    def begun() -> None:
         kill_at(number)
-        try:
-            work()
-        except RemoteRefused as error:
-            print(f"refused: {error}", file=sys.stderr)
-            os._exit(1)
-        except BaseException as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return False
-    assert os.WEXITSTATUS(status) == 0, "an actor broke"
-    return True
+        work()
+
+    status = ended(forked(begun))
+    assert status in (0, -signal.SIGKILL), "an actor broke"
+    return status == 0
 
 
 def work(place: Place, name: str) -> None:

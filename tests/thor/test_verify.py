@@ -16,7 +16,7 @@ from edge_sleep.config import Lora
 from edge_sleep.errors import RemoteRefused
 from edge_sleep.model import adapter
 from edge_sleep.seal import envelope
-from edge_sleep.system.files import sha256_file
+from edge_sleep.system.files import read_sealed, sha256_file
 from edge_sleep.thor import bundle, received, verify, weights
 from edge_sleep.thor.job import Result, Trained
 from edge_sleep.thor.weights import Form
@@ -50,7 +50,7 @@ def test_a_good_result_becomes_the_nights_own_candidate(night: made.Night) -> No
     assert checked(night, result, files) == ["signer", "job", "base", "parent", "settings", "tensors", "finite", "moved", "id", "manifest"]
     for _ in range(2):                                         # a start after a power cut does it again
         verify.stage(result, night.root / "came", night.state)
-    assert json.loads((night.state / "candidate.json").read_bytes()) == {"id": result.candidate}
+    assert read_sealed(night.state / "candidate.json", "candidate") == {"id": result.candidate}
     staged = manifest.read(night.state / "candidate")
     assert staged["id"] == result.candidate == adapter.content_id(night.state / "candidate", made.BASE.sha256)
     assert not manifest.altered(staged) and manifest.unlike(night.state / "candidate", staged["files"], "candidate") == []
