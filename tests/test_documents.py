@@ -9,9 +9,9 @@ import subprocess
 from functools import cache
 
 import pytest
+from edge_sleep.benchmarks.suite import budgets
 
 from edge_sleep import config
-from edge_sleep.benchmarks.suite import budgets
 from edge_sleep.cli import plan
 from edge_sleep.errors import Exit
 from tests.documents import PAGES, TOP, blocks, command_of, parse, shell_lines, spans, text, words_of
