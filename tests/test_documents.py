@@ -13,6 +13,7 @@ from edge_sleep.benchmarks.suite import budgets
 
 from edge_sleep import config
 from edge_sleep.cli import plan
+from edge_sleep.config import document
 from edge_sleep.errors import Exit
 from tests.documents import PAGES, TOP, blocks, command_of, parse, shell_lines, spans, text, words_of
 
@@ -66,7 +67,7 @@ def test_blocks(page: str) -> None:
             if "lines" in said:
                 budgets.Budgets.model_validate(said)
             else:
-                config.Config.model_validate(config._merge([said]))
+                config.Config.model_validate(said)
         elif language == "python":
             for node in ast.walk(ast.parse(body)):
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("edge_sleep"):
@@ -81,7 +82,7 @@ def test_blocks(page: str) -> None:
 
 def _document(body: str) -> dict:
     import yaml
-    return yaml.load(body, Loader=config._Yaml12) or {}  # noqa: S506 - a SafeLoader
+    return yaml.load(body, Loader=document.Yaml12) or {}  # noqa: S506 - a SafeLoader
 
 
 def _anchors(page: str) -> set[str]:
