@@ -127,7 +127,10 @@ def new_folder(final: Path) -> Iterator[Path]:
 def read_json(path: Path, what: str) -> Any:
     """The JSON document at `path`; IntegrityError naming `what` where it does not parse."""
     try:
-        return json.loads(path.read_bytes())
+        document = json.loads(content := path.read_bytes())
+        if b"\\u" in content:                              # half a surrogate pair is no text: it cannot be hashed or written
+            json.dumps(document, ensure_ascii=False).encode()
+        return document
     except (ValueError, RecursionError) as error:          # not UTF-8, not JSON, a number of thousands of digits, too deep
         raise IntegrityError(f"{what} {path} is not readable JSON: {str(error)[:200]}",
                              _LOOK) from error
