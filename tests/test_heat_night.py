@@ -165,6 +165,7 @@ def test_what_cannot_be_minded_is_refused_before_the_work(root, model, sets, cod
     assert words in night.log.read_text()
 
 
+@pytest.mark.long
 def test_energy_that_is_used_up_ends_the_night_resumable(root, model):
     board = Board(root / "board", "orin-nano-8gb", 45.0, 40.0)
     with Service(board):

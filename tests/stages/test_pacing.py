@@ -57,6 +57,7 @@ def test_the_plan_foretells_from_the_last_night_that_measured(tmp_path):
 
 
 @pytest.mark.night
+@pytest.mark.long
 def test_a_recorded_night_played_back_paces_another(tmp_path):
     """45 degrees for four seconds, then 95: the playback is as good as a board."""
     recording = tmp_path / "telemetry.jsonl"
