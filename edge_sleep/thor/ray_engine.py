@@ -7,10 +7,8 @@ is seen outside before the worker publishes it, once.
 """
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from edge_sleep import errors
@@ -19,9 +17,10 @@ from edge_sleep.errors import Busy, DoesNotFit, EdgeSleepError, RemoteRefused
 from edge_sleep.model import shape
 from edge_sleep.model.base import INT8_EMBEDDING, BaseSource, fingerprint
 from edge_sleep.system.clock import Clock
-from edge_sleep.system.files import TEMPORARY, new_folder, publish_folder, sha256_file, storage_errors, write_bytes, write_sealed
+from edge_sleep.system.files import sha256_file, write_sealed
 from edge_sleep.thor import bundle, ledger, node, training
 from edge_sleep.thor.bases import Bases
+from edge_sleep.thor.carried import files_of_a_base, keep, pieces, reached, stage
 from edge_sleep.thor.cluster import Cluster, Need, Node, entry, largest, why_on_none
 from edge_sleep.thor.engine import End, base_of
 from edge_sleep.thor.held import TRIES, Held
@@ -29,9 +28,7 @@ from edge_sleep.thor.job import Job
 from edge_sleep.thor.received import check_examples, check_settings
 from edge_sleep.thor.training import RECEIVED, Ended
 from edge_sleep.train import forecast, planner
-from edge_sleep.train import state as training_state
 
-PIECE_BYTES = 32 << 20                             # of a base, in the object store
 _NODES_SECONDS, _FREE_SECONDS = 5.0, 0.5           # for which what is known of the cluster is good
 _FORCE_SECONDS = 45.0                              # after which a task that was cancelled is killed
 _STOP_SECONDS = 10.0                               # that tasks are heard after the worker is to end
@@ -191,7 +188,7 @@ class RayEngine:
         work.stream = self._task.options(
             num_returns="streaming", num_cpus=need.cpus, num_gpus=need.gpus, memory=need.memory_bytes, max_retries=0,
             name=f"edge_sleep job {held.offer.job[:12]} base {sha256[:8]}", **options,
-        ).remote(work.files, self.ray.put(_reached(held.state)), node.settings(self.config), base)
+        ).remote(work.files, self.ray.put(reached(held.state)), node.settings(self.config), base)
         work.node, work.cancelled, work.forced = None, None, False
 
     def _in_store(self, work: _Work) -> dict[str, tuple[str, list[Any]]]:
@@ -243,7 +240,7 @@ class RayEngine:
             if said["event"] != "plan":            # the worker's own says what was asked of the cluster
                 held.events(**said)
         elif kind == "state":
-            _keep(held.state, said)
+            keep(held.state, said)
         elif kind == "wanted":
             self.placed += 1
             work.with_base = True
@@ -257,7 +254,7 @@ class RayEngine:
             return self._failed(work, said)
         elif kind == "ended":
             if said["stopped"] is None:
-                _stage(held.state, said["files"], said["facts"]["candidate"])
+                stage(held.state, said["files"], said["facts"]["candidate"])
             return Ended(said["stopped"], said["pause_seconds"], **said["facts"])
         return None
 
@@ -295,49 +292,3 @@ class RayEngine:
         self.tell(f"job {held.offer.job[:12]}: its process on the cluster is gone ({type(error).__name__}); begun again from "
                   f"{held.record['reached'] or 'its beginning'}")
         return self._once_more(work)
-
-
-def files_of_a_base(place: BaseSource) -> list[Path]:
-    return [file for pattern in ("*.json", "*.safetensors", "*.jinja", "*.txt", "edge_sleep/*")
-            for file in sorted(place.folder.glob(pattern)) if file.is_file() and not file.name.startswith(TEMPORARY)]
-
-
-def pieces(file: Path, size_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
-    with open(file, "rb") as stream:
-        while piece := stream.read(size_bytes):
-            yield piece
-
-
-def _reached(state: Path) -> dict[str, bytes]:
-    """What a training goes on from: the step a node has sent, and what it began with."""
-    files = [state / "training.json"] if (state / "training.json").is_file() else []
-    if (step := training_state.latest(state)) is not None:
-        files += sorted(step.iterdir())
-    return {str(file.relative_to(state)): file.read_bytes() for file in files}
-
-
-def _keep(state: Path, files: Mapping[str, bytes]) -> None:
-    """A step that a node has saved, published as `train.state.save` does: whole, and then the one before it goes."""
-    step = next(name.partition("/")[0] for name in files if "/" in name)
-    write_bytes(state / "training.json", files["training.json"])
-    if (state / step).is_dir():
-        return
-    with new_folder(state / step) as staged:
-        for name, content in files.items():
-            if name.startswith(f"{step}/"):
-                (staged / name.partition("/")[2]).write_bytes(content)
-        publish_folder(staged, state / step)
-    for older in state.glob("step-*"):
-        if older.name != step:
-            shutil.rmtree(older)
-
-
-def _stage(state: Path, files: Mapping[str, bytes], candidate: str) -> None:
-    """The candidate that came back, where a training here would have left it. Names are ours, not the node's."""
-    final = state / "candidate"
-    with storage_errors(final), new_folder(final) as staged:
-        for name in bundle.CANDIDATE:
-            (staged / name.rpartition("/")[2]).write_bytes(files[name])
-        write_sealed(state / "candidate.json", {"id": candidate})
-        shutil.rmtree(final, ignore_errors=True)
-        publish_folder(staged, final)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edge_sleep.errors import Busy, DeviceError, DoesNotFit, EdgeSleepError, ModelError, RemoteRefused, StorageError, SyncError
-from edge_sleep.thor import ledger, ray_engine
+from edge_sleep.thor import carried, ledger
 from edge_sleep.thor.engine import End
 from edge_sleep.thor.held import Held
 from edge_sleep.thor.metrics import Metrics
@@ -171,10 +171,10 @@ def test_its_numbers_are_for_prometheus_on_the_loopback(fleet: Fleet) -> None:
 def test_a_step_that_a_node_sent_is_kept_whole_and_the_one_before_it_goes(tmp_path: Path) -> None:
     state = tmp_path / "state"
     for step in (1, 2, 2):
-        ray_engine._keep(state, {f"step-{step:06}/progress.json": b"{}", f"step-{step:06}/tensors.safetensors": bytes([step]),
+        carried.keep(state, {f"step-{step:06}/progress.json": b"{}", f"step-{step:06}/tensors.safetensors": bytes([step]),
                                  "training.json": b"{}"})
     assert sorted(file.name for file in state.iterdir()) == ["step-000002", "training.json"]
-    assert ray_engine._reached(state) == {"training.json": b"{}", "step-000002/progress.json": b"{}",
+    assert carried.reached(state) == {"training.json": b"{}", "step-000002/progress.json": b"{}",
                                           "step-000002/tensors.safetensors": b"\2"}
 
 
@@ -183,7 +183,7 @@ def test_a_candidate_is_staged_under_names_of_ours(tmp_path: Path) -> None:
     state.mkdir()
     files = {f"candidate/{name}": name.encode() for name in ("adapter_model.safetensors", "adapter_config.json", "manifest.json")}
     for _ in range(2):
-        ray_engine._stage(state, files | {"../../escaped": b"x"}, "a" * 16)
+        carried.stage(state, files | {"../../escaped": b"x"}, "a" * 16)
     assert sorted(file.name for file in (state / "candidate").iterdir()) == ["adapter_config.json", "adapter_model.safetensors",
                                                                              "manifest.json"]
     assert not list(tmp_path.glob("**/escaped"))

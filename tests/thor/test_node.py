@@ -10,7 +10,7 @@ import pytest
 
 from edge_sleep.model.base import BaseSource, fingerprint
 from edge_sleep.system.files import sha256_file
-from edge_sleep.thor import job, node, ray_engine
+from edge_sleep.thor import carried, job, node
 from edge_sleep.thor.node import Parcel
 from tests import micro
 from tests.thor.fleet import Fleet
@@ -36,8 +36,8 @@ class Sent:
 
     def base(self) -> dict[str, tuple[str, list[bytes]]]:
         place = BaseSource("m", self.model)
-        return {str(file.relative_to(self.model)): (sha256_file(file), list(ray_engine.pieces(file, 4096)))
-                for file in ray_engine.files_of_a_base(place)}
+        return {str(file.relative_to(self.model)): (sha256_file(file), list(carried.pieces(file, 4096)))
+                for file in carried.files_of_a_base(place)}
 
     def do(self, base: dict | None, reached: dict[str, bytes] | None = None, **files: bytes) -> Iterator[node.Item]:
         return node.do(Parcel(self.files | files, reached or {}, self.config, base, self.fetch), "here")
