@@ -19,7 +19,7 @@ from tests.documents import PAGES, TOP, blocks, command_of, parse, shell_lines, 
 
 # What else a page may ask a person to type.
 PLAIN = {"cd", "cp", "curl", "cat", "docker", "flock", "git", "loginctl", "mkdir", "pip", "pytest", "python", "sudo", "export", "echo", "ls",
-         "journalctl", "systemctl", "rsync", "df", "free"}
+         "journalctl", "ray", "systemctl", "rsync", "df", "free"}
 LINES = [(page, line) for page in PAGES for line in shell_lines(page)]
 TREE = {node.relative_to(TOP).as_posix() for node in TOP.glob("benchmarks/**/*.py")}
 

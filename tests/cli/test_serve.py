@@ -1,6 +1,7 @@
 """`serve` ends by name where it cannot begin."""
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from edge_sleep.system import lock
+from edge_sleep.system.files import canonical_json
 from edge_sleep.system.home import Home
 
 
@@ -30,7 +32,9 @@ def test_without_the_extra(cli, parrot, tmp_path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.night
 def test_a_base_that_is_not_what_it_was(cli, micro_home) -> None:
     base = json.loads((micro_home.root / "base.json").read_text())
-    (micro_home.root / "base.json").write_text(json.dumps(base | {"sha256": "0" * 64}))
+    files = {name: "0" * 64 for name in base["files"]}
+    sha256 = hashlib.sha256(canonical_json(files)).hexdigest()
+    (micro_home.root / "base.json").write_text(json.dumps(base | {"files": files, "sha256": sha256}))
     ran = cli("serve", "--home", micro_home.root, "--port", "0")
     assert ran.code == 30 and "changed since this home began" in ran.err
     assert not lock.is_held(Home(micro_home.root).session_lock)

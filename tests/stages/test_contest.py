@@ -114,6 +114,7 @@ class Ticking(Clock):
         return self.seconds
 
 
+@pytest.mark.long
 def test_what_the_budget_does_not_hold_is_named_and_the_night_ends_in_time(model, talk, alone, tmp_path):
     clock = Ticking()
     settings = config.load(None, [*micro.SETS, f"companion.model={model}", "train.candidates=12", "budget.time=400s"])
@@ -127,6 +128,7 @@ def test_what_the_budget_does_not_hold_is_named_and_the_night_ends_in_time(model
     assert clock.seconds < 400
 
 
+@pytest.mark.long
 def test_a_conversation_takes_the_device_between_two_candidates(model, talk, four, tmp_path):
     taken = []
 
