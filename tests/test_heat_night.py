@@ -83,6 +83,7 @@ def model(tmp_path_factory):
     return micro.make_model(tmp_path_factory.mktemp("micro") / "model")
 
 
+@pytest.mark.long                                   # 105 s, most of them pauses in which nothing else may run
 def test_a_night_on_a_board_that_is_ill_treated(root, model):
     board = Board(root / "board", "orin-nano-8gb", 45.0, 12.0)
     with Service(board) as service:
