@@ -4,21 +4,19 @@ A step's seconds are those of the processor, all its threads: the least of the s
 """
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edge_sleep.benchmarks import contenders, peak, shapes
+from edge_sleep.benchmarks.suite.points import Curves, Points, main
 
 from edge_sleep.model.shape import Shape
 from edge_sleep.seedling import MODEL
 
-Points = list[tuple[float, float]]
 STEPS = 4
 _LARGE = replace(shapes.TINY, vocabulary=151_936, context=4096)          # Qwen's words on the smallest model
 _WIDTHS = {2: (64, 2), 4: (128, 2), 8: (192, 4), 16: (256, 6), 32: (384, 8)}
@@ -92,21 +90,11 @@ def dense_head(sizes: Sequence[int]) -> Points:
     return _peaks("reference", sizes)
 
 
-CURVES: dict[str, tuple[Callable[[Sequence[int]], Points], tuple[int, ...]]] = {
+CURVES: Curves = {
     "sequence": (sequence, (64, 128, 256, 512)), "rows": (rows, (1, 2, 4, 8)), "rank": (rank, (2, 8, 32, 128)),
     "parameters": (parameters, (2, 4, 8, 16, 32)), "tiled_head": (tiled_head, (32, 128, 512)),
     "dense_head": (dense_head, (32, 128, 512))}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("curve", choices=CURVES)
-    parser.add_argument("--sizes", help="numbers with commas, in place of the curve's own")
-    arguments = parser.parse_args()
-    work, sizes = CURVES[arguments.curve]
-    chosen = [int(size) for size in arguments.sizes.split(",")] if arguments.sizes else sizes
-    print(json.dumps({"points": work(chosen)}))
-
-
 if __name__ == "__main__":
-    main()
+    main(CURVES, __doc__)

@@ -4,7 +4,6 @@ Processor seconds of this process, the least of three where a point is cheap: wh
 """
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import secrets
@@ -17,6 +16,7 @@ from typing import Any
 
 from edge_sleep.benchmarks import data_scale
 from edge_sleep.benchmarks.suite.children import ask
+from edge_sleep.benchmarks.suite.points import Curves, Points, main
 
 from edge_sleep.checkpoint import manifest, prune
 from edge_sleep.config import Retention
@@ -27,7 +27,6 @@ from edge_sleep.remote.folder import FolderRemote
 from edge_sleep.system.home import Home
 from edge_sleep.system.record import blank, read_records
 
-Points = list[tuple[float, float]]
 _UNSEEN = 20_000                     # pairs that were never said, asked of the sketch
 
 
@@ -139,21 +138,11 @@ def mailbox(sizes: Sequence[int]) -> Points:
     return points
 
 
-CURVES: dict[str, tuple[Callable[[Sequence[int]], Points], tuple[int, ...]]] = {
+CURVES: Curves = {
     "ingest": (ingest, (1_000, 2_000, 4_000, 8_000, 16_000)), "sketch": (sketch, (1_000, 2_000, 4_000, 8_000, 16_000)),
     "select": (select, (12_500, 25_000, 50_000, 100_000, 200_000)), "retention": (retention, (30, 100, 300, 1_000, 3_000)),
     "records": (records, (30, 100, 300, 1_000, 3_000)), "mailbox": (mailbox, (10, 30, 100, 300, 1_000))}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("curve", choices=CURVES)
-    parser.add_argument("--sizes", help="numbers with commas, in place of the curve's own")
-    arguments = parser.parse_args()
-    work, sizes = CURVES[arguments.curve]
-    chosen = [int(size) for size in arguments.sizes.split(",")] if arguments.sizes else sizes
-    print(json.dumps({"points": work(chosen)}))
-
-
 if __name__ == "__main__":
-    main()
+    main(CURVES, __doc__)
