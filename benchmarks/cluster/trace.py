@@ -1,7 +1,7 @@
 """A real run of workers beside the simulated one: the same arrivals, the same order of service, the same work.
 
-The run is a document: {"engine", "servers", "zero": ISO time, "jobs": [{"job", "home", "arrived", "begun", "ended", "due"}]}, in
-seconds since `zero`; as `python -m tests.thor.real_run` writes it from mailbox and ledgers.
+The run is a document: {"engine", "servers", "zero": ISO time, "jobs": [{"job", "home", "worker", "arrived", "begun", "ended",
+"due"}]}, in seconds since `zero`; as `python -m tests.thor.real_run` writes it from mailbox and ledgers.
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check(run: dict[str, Any]) -> dict[str, Any]:
     run's mean for all, as a plan has one figure for all, what durations vary comes to it.
     """
     jobs = sorted(run["jobs"], key=lambda one: one["arrived"])
-    between = gaps(jobs, run["servers"])
+    between = gaps(jobs)
     own = numpy.asarray([one["ended"] - one["begun"] for one in jobs]) + between
     mean, looks = numpy.full(len(jobs), own.mean()), looked(jobs, run["servers"])
     real = _measures(jobs, numpy.asarray([one["begun"] for one in jobs]), max(one["ended"] for one in jobs))
@@ -41,15 +41,15 @@ def check(run: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def gaps(jobs: list[dict], servers: int) -> float:
-    """What usually lies between a job's end and the next begin while others wait, with as many servers as there were."""
-    ends, found = sorted(one["ended"] for one in jobs), []
-    for one in sorted(jobs, key=lambda one: one["begun"])[servers:]:
-        free = [end for end in ends if one["arrived"] <= end <= one["begun"]]
-        if free:
-            ends.remove(free[0])
-            found.append(one["begun"] - free[0])
-    return float(numpy.median(found)) if found else 0.0
+def gaps(jobs: list[dict]) -> float:
+    """What lies on average between a job's end and the next begin on the same server, of jobs that had come by then."""
+    found, last = [], {}
+    for one in sorted(jobs, key=lambda one: one["begun"]):
+        free = last.get(one["worker"], math.inf)
+        if one["arrived"] <= free <= one["begun"]:
+            found.append(one["begun"] - free)
+        last[one["worker"]] = one["ended"]
+    return float(numpy.mean(found)) if found else 0.0
 
 
 def looked(jobs: list[dict], servers: int) -> float:

@@ -1,6 +1,6 @@
 """What a profile may cost: lines of YAML, each a bound for one figure, held against what was measured.
 
-budgets/any.yaml holds for every profile; PROFILE.yaml adds lines, and replaces those of the same figure, shapes and peer.
+budgets/any.yaml holds for every profile; PROFILE.yaml adds lines, and replaces those of the same figure, shapes, types and peer.
 """
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from edge_sleep.errors import ConfigError
 
 FOLDER = Path(__file__).resolve().parent.parent / "budgets"
 EVERY = "any"
+DTYPES = ("float32", "bfloat16", "float16")
 _SCALES: dict[str, dict[str, float]] = {
     "bytes": {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}, "seconds": {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0},
     "joules": {"J": 1.0, "kJ": 1e3}, "per_second": {"/s": 1.0}, "share": {"%": 0.01}, "flops": {"GFLOP/s": 1e9},
@@ -44,6 +45,7 @@ class Line(BaseModel):
     against: str | None = None
     who: str = OURS
     shapes: tuple[str, ...] = Field((), description="shapes that it holds for; none: all")
+    dtypes: tuple[str, ...] = Field((), description="types of the computation that it holds for; none: all")
     least_tokens: int = Field(0, ge=0, description="tokens of a step from which on it holds")
     why: str = Field(description="where the bound comes from")
 
@@ -57,6 +59,7 @@ class Line(BaseModel):
         if self.against is not None and self.against not in PEERS:
             problems.append(f"against {self.against}: no such peer")
         problems += [f"{shape} is no shape" for shape in self.shapes if shape not in SHAPES]
+        problems += [f"{dtype} is no type to compute in" for dtype in self.dtypes if dtype not in DTYPES]
         if not problems:
             try:
                 self.bound()
@@ -72,13 +75,13 @@ class Line(BaseModel):
 
     @property
     def key(self) -> tuple:
-        return self.figure, self.against, self.who, self.shapes
+        return self.figure, self.against, self.who, self.shapes, self.dtypes
 
     def bound(self) -> float:
         return amount(self.at_most or self.at_least or "", self.unit)
 
-    def holds_for(self, shape: str, tokens: int) -> bool:
-        return (not self.shapes or shape in self.shapes) and tokens >= self.least_tokens
+    def holds_for(self, shape: str, tokens: int, dtype: str) -> bool:
+        return (not self.shapes or shape in self.shapes) and (not self.dtypes or dtype in self.dtypes) and tokens >= self.least_tokens
 
 
 class Budgets(BaseModel):
@@ -120,15 +123,15 @@ def _read(file: Path) -> Budgets:
                           str(file)) from None
 
 
-def verdicts(budgets: Budgets, shape: str, tokens: int, figures: Sequence[dict[str, Any]],
+def verdicts(budgets: Budgets, shape: str, tokens: int, dtype: str, figures: Sequence[dict[str, Any]],
              ratios: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each line that holds for this shape and so many tokens a step: passed, missed (False), or null where it was not measured.
+    """Each line that holds for this shape, type and so many tokens a step: passed, missed (False), or null where it was not measured.
 
     The median decides. `sure`: the whole of its noise lies on that side too.
     """
     found = []
     for line in budgets.lines:
-        if not line.holds_for(shape, tokens):
+        if not line.holds_for(shape, tokens, dtype):
             continue
         if line.against is not None:
             row = next((row for row in ratios if (row["figure"], row["against"]) == (line.figure, line.against)), None)

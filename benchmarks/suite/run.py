@@ -88,7 +88,7 @@ def run(case: Case, names: Sequence[str], budgets: Budgets, head: dict[str, Any]
                 one(name, lambda measure=measure: measure(case, trusted, say))          # type: ignore[misc]
     ratios = compared(figures)
     documents = [figure.document() for figure in figures]
-    judged = budget_lines.verdicts(budgets, case.shape, case.rows * case.tokens, documents, ratios)
+    judged = budget_lines.verdicts(budgets, case.shape, case.rows * case.tokens, case.dtype, documents, ratios)
     if not codes and any(verdict["passed"] is False for verdict in judged):
         codes.append(int(Exit.REJECTED))
     return {"format": FORMAT, "benchmark": BENCHMARK, **head, "seconds": round(time.monotonic() - began, 1), "shape": case.shape,

@@ -187,16 +187,23 @@ def test_an_idle_worker_hears_of_a_job_late_and_takes_the_first_in_order_then():
 
 def ran(arrived, begun, ended, servers=1) -> dict:
     return {"engine": "local", "servers": servers, "jobs": [
-        {"job": str(n), "home": str(n), "due": 1e6 + n, "arrived": at, "begun": start, "ended": stop}
+        {"job": str(n), "home": str(n), "worker": "one", "due": 1e6 + n, "arrived": at, "begun": start, "ended": stop}
         for n, (at, start, stop) in enumerate(zip(arrived, begun, ended, strict=True))]}
 
 
 def test_a_run_that_went_as_the_simulation_goes_is_met_exactly():
     run = ran([0.0, 1.0, 2.0, 90.0], [0.5, 30.75, 41.0, 90.5], [30.5, 40.75, 51.0, 95.0])
-    assert (trace.gaps(run["jobs"], 1), trace.looked(run["jobs"], 1)) == (0.25, 0.5)
+    assert (trace.gaps(run["jobs"]), trace.looked(run["jobs"], 1)) == (0.25, 0.5)
     found = trace.check(run)
     assert found["own_durations"]["in_order"] == 1.0
     assert max(abs(off) for off in found["own_durations"]["off"].values()) < 1e-9
+
+
+def test_what_lies_between_two_jobs_is_of_one_server_while_others_wait():
+    run = ran([0.0, 0.0, 1.0, 2.0, 60.0], [0.0, 0.0, 12.0, 23.0, 70.0], [10.0, 20.0, 50.0, 40.0, 80.0], servers=2)
+    for one, worker in zip(run["jobs"], "ababa", strict=True):
+        one["worker"] = worker
+    assert trace.gaps(run["jobs"]) == 2.5                  # 2 s on a, 3 on b; the last job came when a had long been free
 
 
 def test_a_run_by_another_order_shows():

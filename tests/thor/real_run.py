@@ -1,7 +1,8 @@
 """Real workers on real micro-jobs, as a document for `fleet check`: `python -m tests.thor.real_run FILE --jobs 10 --workers 1`.
 
 Homes send a job each, some at once, some later; every arrival, begin and end is what mailbox and ledgers say. `--ray` takes two
-nodes of a Ray cluster of this machine instead of processes of the local engine.
+nodes of a Ray cluster of this machine instead of processes of the local engine; there a job that was taken may wait for a node,
+and its node is free before the result is back, so it is at work from its node's first word to its last step.
 """
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from edge_sleep.system.clock import Clock
+from edge_sleep.system.events import read_events
 from edge_sleep.system.lock import is_held
 from tests import micro
 from tests.thor.fleet import Fleet, cluster
@@ -63,16 +65,25 @@ def document(fleet: Fleet, engine: str, servers: int, mornings: dict[str, float 
         for record in fleet.records(worker).values():
             if record["state"] != "delivered":
                 continue
+            server, begun, ended = (worker, record["taken"], record["returned"])
+            if engine == "ray":
+                server, begun, ended = at_work(fleet, worker, record)
             signed = (fleet.mailbox / "jobs" / record["job"] / "open.json").read_bytes()
             home = names[record["job"]]
-            rows.append({"job": record["job"], "home": home, "worker": worker, "due": mornings[home],
+            rows.append({"job": record["job"], "home": home, "worker": server, "due": mornings[home],
                          "arrived": datetime.fromisoformat(json.loads(signed.split(b"\n")[1])["document"]["at"]).timestamp(),
-                         "begun": datetime.fromisoformat(record["taken"]).timestamp(),
-                         "ended": datetime.fromisoformat(record["returned"]).timestamp()})
+                         "begun": datetime.fromisoformat(begun).timestamp(), "ended": datetime.fromisoformat(ended).timestamp()})
     zero = min(row["arrived"] for row in rows)
     for row in rows:
         row |= {key: row[key] - zero for key in ("arrived", "begun", "ended", "due")}
     return {"engine": engine, "servers": servers, "zero": datetime.fromtimestamp(zero, timezone.utc).isoformat(), "jobs": rows}
+
+
+def at_work(fleet: Fleet, worker: str, record: dict) -> tuple[str, str, str]:
+    """The node of the cluster that was at a job, from when and until when; by the job's events."""
+    heard = list(read_events(fleet.homes[worker].jobs / record["job"] / "events.jsonl"))
+    first = next(event for event in heard if event["event"] == "node")
+    return first["node"], first["at"], next(event["at"] for event in reversed(heard) if event["event"] == "step")
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ def result(rounds: dict[tuple[str, str], list[float]] | None = None, **more: Any
     lines = (budgets.Line(figure="step_seconds", at_most="2 s", why="a test"),
              budgets.Line(figure="step_seconds", at_least="3 x", against="hf", why="a test"),
              budgets.Line(figure="step_joules", at_most="1 J", why="a test"))
-    verdicts = budgets.verdicts(budgets.Budgets(format=1, lines=lines), "tiny", 64, documents, ratios)
+    verdicts = budgets.verdicts(budgets.Budgets(format=1, lines=lines), "tiny", 64, "float32", documents, ratios)
     agreement = {"measure": "agreement", "outcome": "done", "reason": None, "seconds": 1.0, "details": {
         "ours": {"who": "ours", "dtype": "float32", "loss": 7.5, "reference_loss": 7.5, "cosine": 1.0, "norms": 1.0, "reasons": []}}}
     return {"format": 1, "benchmark": "suite", "started": "2026-11-28T01:00:00+00:00", "commit": "0123abcd", "device": DEVICE,

@@ -53,7 +53,7 @@ def test_what_is_no_budget_is_refused_by_name(line, problem, tmp_path):
 def verdict(line, rounds):
     figures = [Figure(name, who, values) for (name, who), values in rounds.items()]
     documents = [figure.document() for figure in figures]
-    return budgets.verdicts(Budgets(format=1, lines=(Line(why="a test", **line),)), "tiny", 64, documents, compared(figures))
+    return budgets.verdicts(Budgets(format=1, lines=(Line(why="a test", **line),)), "tiny", 64, "float32", documents, compared(figures))
 
 
 STEPS = {("step_seconds", "ours"): [1.0, 1.2, 0.8, 1.1, 0.9], ("step_seconds", "hf"): [2.0, 2.4, 1.6, 2.2, 1.8]}
@@ -79,3 +79,8 @@ def test_a_line_of_another_shape_says_nothing():
 @pytest.mark.parametrize("tokens, lines", [(64, 1), (65, 0)])
 def test_a_line_of_larger_steps_says_nothing(tokens, lines):
     assert len(verdict({"figure": "step_seconds", "at_most": "1 ms", "least_tokens": tokens}, STEPS)) == lines
+
+
+@pytest.mark.parametrize("dtypes, lines", [((), 1), (("float32",), 1), (("bfloat16", "float32"), 1), (("bfloat16", "float16"), 0)])
+def test_a_line_holds_for_the_types_that_it_names(dtypes, lines):
+    assert len(verdict({"figure": "step_seconds", "at_most": "1 ms", "dtypes": dtypes}, STEPS)) == lines
