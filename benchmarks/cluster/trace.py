@@ -53,11 +53,12 @@ def gaps(jobs: list[dict]) -> float:
 
 
 def looked(jobs: list[dict], servers: int) -> float:
-    """What usually lies between the first job that comes to an idle server and the next begin of any."""
+    """What usually lies between a job that comes while a server is idle and none waits, and the next begin of any."""
     begins, found, until = sorted(one["begun"] for one in jobs), [], -math.inf
     for one in jobs:
         busy = sum(other["begun"] <= one["arrived"] < other["ended"] for other in jobs)
-        if busy < servers and one["arrived"] > until:
+        waiting = any(other["arrived"] < one["arrived"] < other["begun"] for other in jobs)
+        if busy < servers and not waiting and one["arrived"] > until:
             until = next(at for at in begins if at >= one["arrived"])
             found.append(until - one["arrived"])
     return float(numpy.median(found)) if found else 0.0
