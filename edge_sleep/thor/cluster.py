@@ -86,6 +86,7 @@ class Cluster:
         ray = _imported()
         try:
             with _own_signals():
+                _lets_in(address)
                 ray.init(address=address, namespace="edge_sleep", log_to_driver=False, configure_logging=False)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
             raise _named(address, error) from error
@@ -134,12 +135,35 @@ def _answers(address: str) -> None:
         raise DeviceError(f"what answers at {address} is no head of a Ray cluster", do)
 
 
+def _lets_in(address: str) -> None:
+    """Raises Ray's AuthenticationError where a token is wanted that is not ours. `ray.init` itself asks on for minutes then, silently.
+
+    These are Ray's own insides. Where another version has none of this kind, its `init` is left to find out.
+    """
+    try:
+        from ray._private.services import canonicalize_bootstrap_address
+        from ray._raylet import GcsClient
+        from ray.exceptions import AuthenticationError
+    except ImportError:
+        return
+    try:
+        GcsClient(address=canonicalize_bootstrap_address(address)).internal_kv_get(b"edge_sleep", b"edge_sleep", timeout=CONNECT_SECONDS)
+    except AuthenticationError:
+        raise
+    except Exception:                              # whatever it is, `init` meets it too, and names it better
+        return
+
+
 def _named(address: str, error: Exception) -> DeviceError:
     """Ray's reason for not letting a driver in, by name."""
     said = " ".join(str(error).split())
     if "ersion mismatch" in said:
         return DeviceError(f"the cluster at {address} has another Ray or Python: {said[:400]}",
                            "give worker and cluster the same ray and the same Python, to the patch")
+    if "InvalidAuthToken" in said:
+        mine = "does not know this worker's token" if os.environ.get("RAY_AUTH_MODE") == "token" else "lets nobody in without its token"
+        return DeviceError(f"the cluster at {address} {mine}",
+                           "RAY_AUTH_MODE=token for this command, and the head's ~/.ray/auth_token here")
     if address == "auto" and "ould not find any running Ray" in said:
         return DeviceError("no Ray cluster runs on this machine",
                            "start one with `ray start --head`, or name one in thor.ray_address")

@@ -1,11 +1,14 @@
 """Many companions' homes with a micro-night's job each, one worker, and a Ray cluster of this machine's own processes.
 
+`python -m tests.thor.fleet CACHE...` is such a cluster, and prints its address.
+
 The jobs are what `stages/ship.py` packs, made from one lesson: what a fleet does to them is tried here, not how a night comes to ship.
 """
 from __future__ import annotations
 
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -176,3 +179,9 @@ def _unless_runtime_error(call: Any, *given: Any, **named: Any) -> Any:
         return call(*given, **named)
     except RuntimeError:
         return None
+
+
+if __name__ == "__main__":                         # a cluster in an environment of its own, until our input ends
+    with cluster(*map(Path, sys.argv[1:])) as running:
+        print(running.address, flush=True)
+        sys.stdin.read()

@@ -101,9 +101,13 @@ class Refusing:
                   "started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"), "another Ray or Python: .*Ray: 2.50.0 Python: 3.12.3", "the same ray"),
     (ConnectionError("Could not find any running Ray instance. Please specify the one to connect to by setting `address`."),
      "no Ray cluster runs on this machine", "ray start --head"),
+    (RuntimeError("RPC error: InvalidAuthToken: Authentication token is missing or incorrect."), "lets nobody in without its token",
+     "RAY_AUTH_MODE=token"),
     (RuntimeError("Can't find a `node_ip_address.json` file"), "does not take this worker in", "a node of the cluster")])
 def test_ray_s_own_reasons_have_names(error: Exception, why: str, do: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "_imported", lambda: Refusing(error))
+    monkeypatch.setattr(cluster, "_lets_in", lambda address: None)     # the installed Ray's, not this one's
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     with pytest.raises(DeviceError, match=why) as caught:
         Cluster.connect("auto")
     assert do in caught.value.do

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from edge_sleep.device.memory import available_bytes
+from edge_sleep.errors import Exit
 from edge_sleep.system.children import environment
 from edge_sleep.system.events import read_events
 from edge_sleep.thor import history, ledger, node, ray_engine
@@ -22,7 +23,7 @@ from edge_sleep.thor.cluster import Node, entry
 from edge_sleep.thor.engine import choose
 from edge_sleep.thor.ray_engine import RayEngine
 from tests import micro
-from tests.thor.fleet import ROOT, Fleet, add_node, cluster
+from tests.thor.fleet import PATIENT, ROOT, Fleet, add_node, cluster
 from tests.thor.machines import PATIENCE, kill, until
 
 
@@ -233,3 +234,29 @@ def test_sigterm_gives_back_what_runs_with_the_step_it_had_reached(fleet: Fleet,
         kill(first.child)
     assert fleet.worker("thor", *on(rays, "thor.lease=1h")).run(once=True) == 1
     assert delivered_once(fleet) and events(fleet, "resume")
+
+
+@pytest.mark.long
+def test_a_cluster_with_a_token_lets_in_who_knows_it_and_tells_others_at_once(fleet: Fleet, tmp_path: Path) -> None:
+    """Ray reads its token once a process: a cluster and workers of their own."""
+    fleet.send("home")
+    secret = environment() | PATIENT | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([sys.executable, "-m", "tests.thor.fleet", str(tmp_path / "one")], env=secret, cwd=ROOT,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as head:
+        assert head.stdout is not None and head.stdin is not None
+        sets = fleet.settings("thor.engine=ray", f"thor.ray_address={head.stdout.readline().strip()}")
+
+        def worker(**own: str | None) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-m", "edge_sleep", "worker", "--once", "--home", str(fleet.homes["thor"].root),
+                 *(part for one in sets for part in ("--set", one))],
+                env={name: value for name, value in (secret | own).items() if value is not None}, capture_output=True, text=True)
+
+        try:
+            other, none = worker(RAY_AUTH_TOKEN="b" * 64), worker(RAY_AUTH_MODE=None, RAY_AUTH_TOKEN=None)
+            assert "does not know this worker's token" in other.stderr and "lets nobody in without its token" in none.stderr
+            assert other.returncode == none.returncode == Exit.DEVICE, (other.stderr, none.stderr)
+            right = worker()
+            assert right.returncode == 0 and fleet.answered() == 1, right.stderr
+        finally:
+            head.stdin.close()
