@@ -7,7 +7,7 @@ from typing import Any
 
 from edge_sleep.benchmarks.suite import budgets, curves
 from edge_sleep.benchmarks.suite.figures import KINDS, OURS, written
-from edge_sleep.benchmarks.suite.repeat import told_apart
+from edge_sleep.benchmarks.suite.repeat import counted, state, told_apart
 from edge_sleep.benchmarks.suite.run import AGREEMENT
 
 from edge_sleep.evaluate.page.account import facts, figure
@@ -163,12 +163,10 @@ def _not_run(document: dict[str, Any]) -> Raw | None:
 
 def _again(two: Sequence[dict[str, Any]]) -> Raw:
     rows = told_apart(*two)
-    apart = sum(not row["same"] for row in rows)
-    lead = f"{two[0]['started']} and {two[1]['started']}: {len(rows) - apart} of {len(rows)} figures lie within their noise."
+    lead = f"{two[0]['started']} and {two[1]['started']}: {counted(rows)} lie within their noise."
     return section("The same table twice", el("p", lead, class_="quiet"), table(
         "two runs", ("Figure", "First", "Second", ""), [
-            (row["words"], row["first"], row["second"], "same" if row["same"] else f"apart by {row['apart']:.0%}")
-            for row in rows]))
+            (row["words"], row["first"], row["second"], state(row)) for row in rows]))
 
 
 def _machine(document: dict[str, Any]) -> Raw:

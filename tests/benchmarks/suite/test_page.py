@@ -33,6 +33,15 @@ def test_two_results_are_told_apart():
     assert "within their noise: 1 of 1 ratios and 0 of 2 figures" in repeat.as_text(repeat.told_apart(result(), other))
 
 
+@pytest.mark.parametrize("first, second, state", [
+    ([1.0], [1.5], "measured once, 33%"), ([1.0], [1.001], "same"), ([1.0, 1.1, 1.2], [1.5], "measured once, 27%"),
+    ([1.0, 1.1, 1.2], [1.5, 1.6, 1.5], "APART, 27%"), ([1.0, 1.1, 1.6], [1.5, 1.6, 1.5], "same")])
+def test_of_what_was_measured_once_no_noise_is_known(first, second, state):
+    rows = repeat.told_apart(result({("step_seconds", "ours"): first}), result({("step_seconds", "ours"): second}))
+    assert [repeat.state(row) for row in rows] == [state]
+    assert repeat.counted(rows) == {"s": "1 of 1 figures", "A": "0 of 1 figures", "m": "0 of 0 figures (1 more measured once)"}[state[0]]
+
+
 @pytest.mark.parametrize("change", [{"shape": "seedling"}, {"batch": "4x64"}, {"dtype": "bfloat16"}, {"sets": ["lora.rank=8"]}])
 def test_results_of_two_things_are_not_compared(change):
     with pytest.raises(UsageError, match=next(iter(change))):
