@@ -22,6 +22,7 @@ class Row:
 @dataclass
 class Table:
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
+    losses: list[str] = field(default_factory=list)        # in the order in which they were found
 
     def add(self, kind: str, target: str, end: str, after: str, losses: list[str], what: str) -> list[str]:
         """One trial. what: how to do it again, said with each loss."""
@@ -30,12 +31,10 @@ class Table:
         row.ends[end] += 1
         if after:
             row.next[after] += 1
-        row.losses += [f"{what}: {loss}" for loss in losses]
+        told = [f"{what}: {loss}" for loss in losses]
+        row.losses += told
+        self.losses += told
         return losses
-
-    @property
-    def losses(self) -> list[str]:
-        return [loss for row in self.rows.values() for loss in row.losses]
 
     def write(self, file: Path, facts: dict) -> None:
         """JSON or markdown, by the name of the file."""
