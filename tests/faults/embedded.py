@@ -19,6 +19,7 @@ from tests.faults.table import Table
 from tests.killing import ended, forked
 
 _A_NIGHT = 10                              # kills, each within so much of a night that all of them come to two nights' time at most
+_AIMED = {7: "judge", 8: "judge", 9: "judge", 10: "promote"}     # the last kills of a home wait for what comes behind training
 _FIRST = 6                                 # conversations that the first night hears
 # Fewer questions than a person's night asks, and one thread; a state every second, so that a night gets on between kills. Half of the
 # talk teaches less caution than the gate asks for: what is tried here is what is left of a night, not whether it was a good one.
@@ -55,7 +56,8 @@ def rounds(ground: Ground, chance: random.Random, number: int, table: Table) -> 
     while done < number:
         trial, losses, place = of_seedling.trial("one"), [], place + 1
         for kill in range(1, min(_A_NIGHT, number - done) + 1):
-            code, where = killed(trial, "start", chance.uniform(0, share))
+            phase = _AIMED.get(kill, "start")
+            code, where = killed(trial, phase, chance.uniform(0, share if phase == "start" else of_seedling.seconds[phase]))
             found = invariants.kept(trial) + invariants.answers(trial)
             losses += found
             table.add("kill -9, embedded night", where, "SIGKILL" if code < 0 else f"done {code}", "", found, f"embedded home {place}, kill {kill}")
