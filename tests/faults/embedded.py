@@ -9,11 +9,13 @@ from pathlib import Path
 import yaml
 
 from edge_sleep import config
+from edge_sleep.checkpoint import store
+from edge_sleep.cli import main as cli
 from edge_sleep.seedling import MODEL, SESSIONS
 from edge_sleep.system.home import Home
 from edge_sleep.system.record import read_records
 from tests.faults import invariants
-from tests.faults.ground import Ground, Trial, night, surveyed
+from tests.faults.ground import Ground, Trial, surveyed
 from tests.faults.kills import killed
 from tests.faults.table import Table
 from tests.killing import ended, forked
@@ -23,7 +25,7 @@ _AIMED = {7: "judge", 8: "judge", 9: "judge", 10: "promote"}     # the last kill
 _FIRST = 6                                 # conversations that the first night hears
 # Fewer questions than a person's night asks, and one thread; a state every second, so that a night gets on between kills. Half of the
 # talk teaches less caution than the gate asks for: what is tried here is what is left of a night, not whether it was a good one.
-_SETS = ("gate.retention_probes=80", "gate.unknown_probes=60", "train.threads=1", "train.state_every=1s", "thermal.source=none",
+_SETS = ("gate.retention_probes=80", "gate.unknown_probes=60", "train.epochs=3", "train.threads=1", "train.state_every=1s", "thermal.source=none",
          "gate.retention_vs_before=0", "gate.retention_vs_base=0", "gate.unknowns_drop=1", "gate.character_drop=1")
 
 
@@ -35,15 +37,21 @@ def make(root: Path, say: Callable[[str], object]) -> Ground:
     for file in sorted(SESSIONS.glob("*.json"))[:_FIRST]:
         shutil.copy(file, root / "talk" / "first")
     Home(root / "one").make().config.write_text(yaml.safe_dump(config.parse_sets(_SETS)))
-    assert ended(forked(lambda: int(night(root, "one", "first")["exit_code"]))) == 0
+    night(root, "one", "first")
     shutil.copytree(root / "one", root / "two")
-    assert ended(forked(lambda: int(night(root, "two", "both")["exit_code"]))) == 0
+    night(root, "two", "both")
     first, second = (read_records(Home(root / stage).nights)[-1] for stage in ("one", "two"))
     return surveyed(root, MODEL, first, second, say)
 
 
+def night(root: Path, stage: str, talk: str) -> None:
+    """One night by the command, with the settings that the seedling brings along."""
+    code = ended(forked(lambda: int(cli.run(["night", "--home", str(root / stage), "--sessions", str(root / "talk" / talk)]))))
+    assert code == 0, f"an undisturbed night ended with {code}"
+
+
 def shrunk(trial: Trial) -> bool:
-    """Three kills in one step halve the forwards: the same gradient, rounded otherwise."""
+    """Two kills in one step halve the forwards: the same gradient, rounded otherwise, and so another adapter."""
     return any('"event": "shrunk"' in file.read_text() for file in trial.home.nights.glob("*/events.jsonl"))
 
 
@@ -65,9 +73,14 @@ def rounds(ground: Ground, chance: random.Random, number: int, table: Table) -> 
                 break                      # it was done before
             done += 1
             yield f"{done} of {number} kills: home {place}, {where}"
-        after, more = invariants.next_start(trial, same=not shrunk(trial))
-        more += invariants.kept(trial) + invariants.answers(trial)
-        table.add("kill -9, embedded night", "the home after them", "", after, more, f"embedded home {place}")
+        after, more = invariants.next_start(trial, same=False)
+        if not shrunk(trial):
+            more += invariants.kept(trial) + invariants.answers(trial)
+            if (now := store.incumbent(trial.home)) != trial.expected:
+                more.append(f"current is {now} after the next start, a whole night makes {trial.expected}")
+        else:                              # verify knows what the judge measured of it
+            more += [f"verify: {end.name}: {end.said[-1500:]}" for end in trial.logits()[0] if end.code != 0]
+        table.add("kill -9, embedded night", "the home after them" + (", with halved forwards" if shrunk(trial) else ""), "killed before", after, more, f"embedded home {place}")
         yield f"home {place} whole: {after}"
         if not losses + more:
             trial.drop()
