@@ -107,6 +107,12 @@ def test_a_torn_pointer_is_named_and_rollback_mends_it(home):
     assert store.current(home)["adapter"] is None
 
 
+def test_a_manifest_lists_nothing_that_a_kill_left_half_written(tmp_path):
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
+    (tmp_path / ".tmp-manifest.json.4711").write_text("{")
+    assert list(manifest.listed(tmp_path)) == ["adapter_model.safetensors"]
+
+
 def test_a_pointer_that_is_gone_is_no_new_home(home):
     """It answered as the base, and the next night taught the base: what was promoted was lost without a word."""
     home.current.unlink()
