@@ -27,6 +27,7 @@ from edge_sleep.stages.learn import ahead as plan
 from edge_sleep.system import state
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.events import EventLog
+from edge_sleep.system.files import sweep_temporaries
 from edge_sleep.system.home import Home
 from edge_sleep.system.lock import hold
 from edge_sleep.system.record import Recorder, night_id
@@ -50,6 +51,7 @@ def run(home: Home, config: Config, request: Request, clock: Clock | None = None
     started = clock.monotonic()
     home.make()
     with hold(home.night_lock, "a night"), Signals() as signals:
+        sweep_temporaries(home.cache)      # by a night, not by each start: `prune` says what it removes there
         left_over = loans.put_back(home)
         Power(config.power, home.power_intent).check()
         Neighbours(config.neighbours, home.neighbours_intent).check()

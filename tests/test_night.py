@@ -115,8 +115,9 @@ def _examples_of(home, record):
 
 
 def test_nothing_new_is_nothing_to_do(home, model):
+    (half := home / "cache" / ".tmp-base-nf4.safetensors.4711").write_text("what a kill left while the 4-bit base was kept")
     record = micro.night(home, model, home.parent / "talk")
-    assert (record["outcome"], record["exit_code"]) == ("nothing_to_do", 10)
+    assert (record["outcome"], record["exit_code"]) == ("nothing_to_do", 10) and not half.exists()
 
 
 def test_too_little_is_nothing_to_do_unless_forced(model, tmp_path):

@@ -42,7 +42,7 @@ def scan(home: Home) -> Scan:
     base = _base(home, found, bool(folders))
     for name in folders:
         found.look("adapters", _adapter, home, name, adapters, base)
-    if home.current.is_file():
+    if home.current.is_file() or store.marked(home):
         found.look("pointer", _pointer, home, base)
     for file in [home.latest] * home.latest.is_file() + sorted(home.daily.glob("*.json")):
         found.look("marks", _mark, home, file, adapters)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_sleep.errors import IntegrityError
-from edge_sleep.system.files import publish_folder, read_json, sealed, sha256_file, write_json
+from edge_sleep.system.files import TEMPORARY, publish_folder, read_json, sealed, sha256_file, write_json
 from edge_sleep.system.home import Home
 
 FORMAT = 1
@@ -32,9 +32,9 @@ def write(folder: Path, *, adapter_id: str, base: dict, parent: str | None, nigh
 
 
 def listed(folder: Path) -> dict[str, dict]:
-    """Every file in `folder` but its manifest: {name: {"sha256", "bytes"}}."""
+    """Every file in `folder` but its manifest and what a kill left half written: {name: {"sha256", "bytes"}}."""
     return {file.name: {"sha256": sha256_file(file), "bytes": file.stat().st_size}
-            for file in sorted(folder.iterdir()) if file.name != NAME}
+            for file in sorted(folder.iterdir()) if file.name != NAME and not file.name.startswith(TEMPORARY)}
 
 
 def unlike(folder: Path, promised: dict[str, dict], what: str) -> list[str]:

@@ -24,14 +24,25 @@ def text_sha256(text: str) -> str:
 
 
 def current(home: Home) -> dict[str, Any] | None:
-    """The pointer as it stands; None before the first promotion. IntegrityError where it does not parse."""
+    """The pointer as it stands; None before the first promotion. IntegrityError where it does not parse, or is gone."""
     if not home.current.is_file():
+        if marked(home):                   # marks are written after it: taken for a new home, this one would answer as the base
+            last = remembered(home)
+            name = "ID" if last is None else last["adapter"]["id"] if last["adapter"] else BASE
+            whence = ", with a name from adapters/" if last is None else ""
+            raise IntegrityError(f"{home.current} is gone: something was promoted in this home, and it said what is current",
+                                 f"`edge-sleep rollback {name}` writes it anew{whence}")
         return None
     document = read_json(home.current, "current.json")
     if not isinstance(document, dict) or document.get("format") != FORMAT or not _sound(document):
         raise IntegrityError(f"{home.current} is not a pointer of format {FORMAT}",
                              "`edge-sleep rollback base` writes it anew")
     return document
+
+
+def marked(home: Home) -> bool:
+    """Whether a mark tells of a promotion."""
+    return home.latest.is_file() or any(home.daily.glob("*.json"))
 
 
 def _sound(document: dict) -> bool:

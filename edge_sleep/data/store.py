@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -41,6 +41,15 @@ def sqlite_errors(path: Path) -> Iterator[None]:
 Opened = TypeVar("Opened", bound="Store")
 
 
+def _beside_as_writable(path: Path) -> None:
+    """SQLite makes its -wal and -shm with the database's mode of that day: read-only ones stay so when the owner gives the
+    permission back, and every write would be refused because of files that nobody knows of."""
+    for beside in (path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm")):
+        with suppress(OSError):
+            if (mode := path.stat().st_mode & 0o777) & 0o200 and not beside.stat().st_mode & 0o200:
+                beside.chmod(mode)
+
+
 class Store:
     """The database of one home, with what the scorer and the quality gate remember. Use as a context manager."""
 
@@ -49,6 +58,7 @@ class Store:
         self._clock = clock or Clock()
         with sqlite_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            _beside_as_writable(self.path)
             self._connection = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
             try:
                 self._connection.execute("PRAGMA journal_mode = WAL")

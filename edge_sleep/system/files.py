@@ -98,8 +98,9 @@ def write_json(path: Path, document: Any) -> str:
 
 
 def publish_folder(staged: Path, final: Path) -> None:
-    """Make a fully written folder visible under its final name in one rename."""
+    """Make a fully written folder visible under its final name in one rename, without what a kill left half written in it."""
     with storage_errors(final):
+        sweep_temporaries(staged)
         for file in sorted(staged.rglob("*")):
             if file.is_file():
                 with open(file, "rb") as stream:

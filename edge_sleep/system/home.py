@@ -72,6 +72,7 @@ class Home:
             if not os.access(self.root, os.W_OK):
                 raise PermissionError(13, "permission denied", str(self.root))
         if not lock.is_held(self.night_lock):
-            for folder in (self.root, self.adapters, self.daily, self.nights, self.state, *self.exports.glob("*")):
+            for folder in (self.root, self.adapters, self.daily, self.nights, self.state,
+                           *self.exports.glob("*"), *self.nights.glob("*")):
                 sweep_temporaries(folder)
         return self

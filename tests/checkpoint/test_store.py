@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from edge_sleep.checkpoint import manifest, store
+from edge_sleep.checkpoint import integrity, manifest, store
 from edge_sleep.errors import IntegrityError, UsageError
 from edge_sleep.system.clock import ManualClock
 from edge_sleep.system.files import write_json
@@ -105,6 +105,27 @@ def test_a_torn_pointer_is_named_and_rollback_mends_it(home):
         store.current(home)
     assert store.rollback(home, "base", CLOCK)["adapter"] is None
     assert store.current(home)["adapter"] is None
+
+
+def test_a_manifest_lists_nothing_that_a_kill_left_half_written(tmp_path):
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
+    (tmp_path / ".tmp-manifest.json.4711").write_text("{")
+    assert list(manifest.listed(tmp_path)) == ["adapter_model.safetensors"]
+
+
+def test_a_pointer_that_is_gone_is_no_new_home(home):
+    """It answered as the base, and the next night taught the base: what was promoted was lost without a word."""
+    home.current.unlink()
+    for look in (store.current, store.incumbent, store.rebuild, store.last_good):
+        with pytest.raises(IntegrityError, match=r"current\.json is gone") as told:
+            look(home)
+        assert "rollback bbbb2222" in str(told.value.do)
+    assert any("is gone" in problem for problem in integrity.scan(home).problems)
+    assert store.remembered(home)["adapter"]["id"] == "bbbb2222"           # what a session goes on with
+    home.latest.unlink()
+    with pytest.raises(IntegrityError, match="is gone"):                   # the days still tell
+        store.current(home)
+    assert store.rollback(home, "bbbb2222", CLOCK)["adapter"]["id"] == store.incumbent(home) == "bbbb2222"
 
 
 def test_derived_marks_are_rebuilt(home):

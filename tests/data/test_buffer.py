@@ -210,3 +210,15 @@ def test_a_context_comes_back_as_it_was_said(path):
         assert [item.context for item in buffer.items()] == [e.context for e in (*exchanges, other)]
         stored = [row[0] for row in buffer.rows("SELECT context FROM experiences ORDER BY seq")]
         assert "Tired" not in stored[2] and "Be kind." in stored[3]
+
+
+def test_files_beside_it_are_writable_again_with_the_database(path):
+    exchange = Exchange("p?", "r.")
+    with Buffer(path) as first:
+        first.add(session("s1", exchange), [Row(exchange, "r.", SCORE)])
+        beside = [path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm")]
+        for file in (path, *beside):       # as SQLite makes them for a database that is read-only
+            file.chmod(0o444)
+        path.chmod(0o640)
+        with Buffer(path) as again:
+            assert [file.stat().st_mode & 0o777 for file in beside] == [0o640, 0o640] and len(again.items()) == 1

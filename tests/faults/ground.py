@@ -11,11 +11,12 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -80,6 +81,7 @@ class Ground:
     logits: dict[str, str]                 # sha256 of the canary's logits under each adapter
     seconds: dict[str, float]              # of each phase of a night
     base: dict[str, str]                   # the model's files, as they must stay
+    stored: tuple[tuple[int, int], tuple[int, int]]      # (experiences, those that were taught), after night one and after night two
     made: int = 0
 
     def trial(self, stage: str) -> Trial:
@@ -268,8 +270,17 @@ def make(root: Path, say: Callable[[str], object] = print) -> Ground:
     assert first["outcome"] == second["outcome"] == "promoted", (first["reason"], second["reason"])
     gc.collect()
     gc.freeze()                            # what is here now the children share: their collector would copy it, page by page
+    ground = surveyed(root, model, first, second, say)
+    say(f"ground made in {time.monotonic() - began:.0f} s, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB, "
+        f"Python {sys.version.split()[0]}")
+    return ground
+
+
+def surveyed(root: Path, model: Path, first: dict, second: dict, say: Callable[[str], object] = print) -> Ground:
+    """What the homes `one` and `two` are, made by these two nights: how they answer, what they store, how long a night takes."""
     ground = Ground(root, model, (first["candidate"], second["candidate"]), {},
-                    {one["name"]: one["seconds"] for one in second["phases"]} | {"start": 0.5, "end": 0.1}, fingerprint(model))
+                    {one["name"]: one["seconds"] for one in second["phases"]} | {"start": 0.5, "end": 0.1}, fingerprint(model),
+                    (stored(Home(root / "one")), stored(Home(root / "two"))))
     for path in [root, *root.rglob("*")]:
         path.chmod(path.stat().st_mode | (0o755 if path.is_dir() else 0o644))
     for stage, adapter in (("one", first["candidate"]), ("two", second["candidate"])):
@@ -277,6 +288,14 @@ def make(root: Path, say: Callable[[str], object] = print) -> Ground:
         (end,), ground.logits[adapter] = trial.logits()
         assert end.code == 0 and ground.logits[adapter], end.said
         trial.drop()
-    say(f"ground made in {time.monotonic() - began:.0f} s: a night {sum(ground.seconds.values()):.1f} s, "
-        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB, Python {sys.version.split()[0]}")
+    say(f"a night takes {sum(ground.seconds.values()):.1f} s and stores {ground.stored[1][0]} experiences, {ground.stored[1][1]} of them taught")
     return ground
+
+
+def stored(home: Home) -> tuple[int, int]:
+    """(experiences of a home, those of them that are marked as taught)."""
+    with closing(sqlite3.connect(f"file:{home.experiences}?mode=ro", uri=True)) as connection:
+        count, taught = connection.execute(
+            "SELECT COUNT(*), COUNT(DISTINCT trained.experience) FROM experiences LEFT JOIN trained ON trained.experience = experiences.id"
+        ).fetchone()
+    return count, taught

@@ -1,16 +1,14 @@
 """What must hold after any fault, the same for all kinds: each returns the losses it found, in words."""
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 
 from edge_sleep.checkpoint import manifest, store
 from edge_sleep.errors import EdgeSleepError
 from edge_sleep.system import lock
 from edge_sleep.system.files import TEMPORARY
 from edge_sleep.system.record import read_records
-from tests.faults.ground import End, Trial, fingerprint
+from tests.faults.ground import End, Trial, fingerprint, stored
 
 WORKED = (0, 10)                           # what the next start of an undamaged home may end with: promoted, nothing to do
 
@@ -80,11 +78,7 @@ def settled(trial: Trial) -> list[str]:
     found += [f"{file.name} is held by nobody's command" for file in (home.night_lock, home.session_lock) if lock.is_held(file)]
     found += [f"night {one['night']} has no outcome" for one in read_records(home.nights) if not one["outcome"]]
     found += [f"{folder} is left" for folder in home.nights.glob("*/state")]
-    with closing(sqlite3.connect(f"file:{home.experiences}?mode=ro", uri=True)) as connection:
-        count, taught = connection.execute(
-            "SELECT COUNT(*), COUNT(DISTINCT trained.experience) FROM experiences LEFT JOIN trained ON trained.experience = experiences.id"
-        ).fetchone()
-    wanted = 4 if trial.stage == "fresh" else 8
-    if (count, taught) != (wanted, wanted):
-        found.append(f"{count} experiences are stored and {taught} marked as taught, of {wanted}")
+    wanted, there = trial.ground.stored[0 if trial.stage == "fresh" else 1], stored(home)
+    if there != wanted:
+        found.append("{} experiences are stored and {} marked as taught, of {} and {}".format(*there, *wanted))
     return found

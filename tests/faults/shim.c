@@ -1,4 +1,4 @@
-/* Between a process and libc: the n-th call that changes files under a prefix fails, and the wall clock leaps.
+/* Between a process and libc: the n-th call that changes files under a prefix fails, the wall clock leaps, a tensor finds no memory.
 
    Loaded with LD_PRELOAD it does nothing until a forked child arms it: a whole process tree may carry it. What Python, SQLite, torch
    and safetensors write passes here, since all of them call libc's functions by name. */
@@ -24,6 +24,8 @@ static size_t prefix_length;
 static long at, seen;
 static int mode = OFF, failing;
 static long long leap;                     /* seconds added to the wall clock */
+static long starve_at, asked;              /* the tensor from which on there is no memory; 0: there always is */
+static int starve_mode;
 
 #define REAL(returns, function, ...) \
     static returns (*real)(__VA_ARGS__); \
@@ -35,6 +37,17 @@ void faults_arm(const char *under, long number, int how, int error, int log) {
     at = number, mode = how, failing = error, seen = 0, told = log;
 }
 void faults_leap(long long seconds) { leap = seconds; }
+void faults_starve(long number, int how) { starve_at = number, starve_mode = how, asked = 0; }
+
+/* torch has the memory of its CPU tensors from here alone. */
+int posix_memalign(void **into, size_t alignment, size_t size) {
+    REAL(int, posix_memalign, void **, size_t, size_t);
+    if (starve_at) {
+        long now = __sync_add_and_fetch(&asked, 1);
+        if (now == starve_at || (starve_mode == FROM && now > starve_at)) return ENOMEM;
+    }
+    return real(into, alignment, size);
+}
 
 static int under(const char *path) { return mode != OFF && path && !strncmp(path, prefix, prefix_length); }
 

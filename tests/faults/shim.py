@@ -54,3 +54,10 @@ def leap(seconds: int) -> None:
     shim = library()
     assert shim is not None
     shim.faults_leap(ctypes.c_longlong(seconds))
+
+
+def starve(number: int, how: int) -> None:
+    """From now on the `number`-th tensor of this process finds no memory; ONCE, or FROM then on."""
+    shim = library()
+    assert shim is not None
+    shim.faults_starve(ctypes.c_long(number), how)

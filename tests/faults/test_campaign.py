@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.ground import End
-from tests.faults.table import Table
+from tests.faults.table import Table, together
 
 ROOT = Path(__file__).parents[2]
 STRIDE = 97                                # of some 1,450 fates of calls: a few seconds
@@ -76,3 +76,5 @@ def test_the_table_counts_and_keeps_how_to_do_it_again(tmp_path: Path) -> None:
     assert "| kill -9 | train | 2 | SIGKILL 2 | OK 1, BUG 1 | 1 |" in (tmp_path / "x.md").read_text()
     row, = json.loads((tmp_path / "x.json").read_text())["rows"]
     assert row["tried"] == 2 and Counter(row["ends"]) == Counter(SIGKILL=2)
+    both, = together([json.loads((tmp_path / "x.json").read_text())] * 2)
+    assert (both.kind, both.target, both.tried, both.next["BUG"], len(both.losses)) == ("kill -9", "train", 4, 2, 2)

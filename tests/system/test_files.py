@@ -36,6 +36,14 @@ def test_temporaries_of_a_power_cut_are_swept(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_folder_is_published_without_what_a_killed_start_left_in_it(tmp_path):
+    (staged := tmp_path / ".tmp-candidate").mkdir()
+    (staged / "manifest.json").write_text("{}")
+    (staged / ".tmp-manifest.json.4711").write_text("{")
+    files.publish_folder(staged, tmp_path / "final")
+    assert [entry.name for entry in (tmp_path / "final").iterdir()] == ["manifest.json"]
+
+
 def test_unreadable_json_is_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(IntegrityError, match=r"the thing .*x\.json"):
