@@ -81,7 +81,8 @@ class Line(BaseModel):
         return amount(self.at_most or self.at_least or "", self.unit)
 
     def holds_for(self, shape: str, tokens: int, dtype: str) -> bool:
-        return (not self.shapes or shape in self.shapes) and (not self.dtypes or dtype in self.dtypes) and tokens >= self.least_tokens
+        of_these = (not self.shapes or shape in self.shapes) and (not self.dtypes or dtype in self.dtypes)
+        return of_these and tokens >= self.least_tokens
 
 
 class Budgets(BaseModel):
@@ -125,7 +126,8 @@ def _read(file: Path) -> Budgets:
 
 def verdicts(budgets: Budgets, shape: str, tokens: int, dtype: str, figures: Sequence[dict[str, Any]],
              ratios: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each line that holds for this shape, type and so many tokens a step: passed, missed (False), or null where it was not measured.
+    """Each line that holds for this shape, type and so many tokens a step: passed, missed (False), or null where it was not
+    measured.
 
     The median decides. `sure`: the whole of its noise lies on that side too.
     """

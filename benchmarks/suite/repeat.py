@@ -13,8 +13,8 @@ _FIELDS = tuple(Summary.__dataclass_fields__)
 
 
 def told_apart(one: dict[str, Any], other: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each figure and ratio that both have: its two values, and whether they are the same within their noise; None where one of
-    them was measured once, and differs: then nothing is known of its noise.
+    """For each figure and ratio that both have: its two values, and whether they are the same within their noise; None where
+    one of them was measured once, and differs: then nothing is known of its noise.
 
     Raises UsageError where the two did not measure the same thing.
     """
@@ -66,5 +66,6 @@ def _shown(of: Summary, unit: str | None) -> str:
 def as_text(rows: list[dict[str, Any]]) -> str:
     """The two tables side by side, and how many of their lines agree."""
     lines = [f"{row['words'][:72]:72}  {row['first']:32}  {row['second']:32}  {state(row)}" for row in rows]
-    counts = [counted([row for row in rows if row["ratio"] is ratio], name) for name, ratio in (("ratios", True), ("figures", False))]
+    counts = [counted([row for row in rows if row["ratio"] is ratio], name)
+              for name, ratio in (("ratios", True), ("figures", False))]
     return "\n".join([*lines, "", f"within their noise: {' and '.join(counts)}"])

@@ -1,9 +1,10 @@
 """How many answers held each pair of words: counters in a table of fixed size, kept in the home's database.
 
 A count-min sketch of one row (Cormode and Muthukrishnan, 2005). Pairs that meet in a counter share it, so a
-count is never too low, and too high by what the others in its counter add: on average .44 after 16,000 answers
-of 60 words, with 1 to be expected from about 36,000 on (`edge-sleep bench --growth`). Sums do not depend on the order of adding. A home's memory of word pairs can thus never outgrow
-8 MiB, and reading it needs no query.
+count is never too low, and too high by what the others in its counter add: on average .44 after 16,000
+answers of 60 words, with 1 to be expected from about 36,000 on (`edge-sleep bench --growth`). Sums do not
+depend on the order of adding. A home's memory of word pairs can thus never outgrow 8 MiB, and reading it
+needs no query.
 """
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ or somebody else; so who answers is looked at before.
 """
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import signal
@@ -136,19 +137,19 @@ def _answers(address: str) -> None:
 
 
 def _lets_in(address: str) -> None:
-    """Raises Ray's AuthenticationError where a token is wanted that is not ours. `ray.init` itself asks on for minutes then, silently.
+    """Raises Ray's AuthenticationError where a token is wanted that is not ours; `ray.init` asks on for minutes then, silently.
 
     These are Ray's own insides. Where another version has none of this kind, its `init` is left to find out.
     """
     try:
-        from ray._private.services import canonicalize_bootstrap_address
-        from ray._raylet import GcsClient
-        from ray.exceptions import AuthenticationError
-    except ImportError:
+        found = importlib.import_module("ray._private.services").canonicalize_bootstrap_address
+        client = importlib.import_module("ray._raylet").GcsClient
+        refused = importlib.import_module("ray.exceptions").AuthenticationError
+    except (ImportError, AttributeError):
         return
     try:
-        GcsClient(address=canonicalize_bootstrap_address(address)).internal_kv_get(b"edge_sleep", b"edge_sleep", timeout=CONNECT_SECONDS)
-    except AuthenticationError:
+        client(address=found(address)).internal_kv_get(b"edge_sleep", b"edge_sleep", timeout=CONNECT_SECONDS)
+    except refused:
         raise
     except Exception:                              # whatever it is, `init` meets it too, and names it better
         return
@@ -161,7 +162,8 @@ def _named(address: str, error: Exception) -> DeviceError:
         return DeviceError(f"the cluster at {address} has another Ray or Python: {said[:400]}",
                            "give worker and cluster the same ray and the same Python, to the patch")
     if "InvalidAuthToken" in said:
-        mine = "does not know this worker's token" if os.environ.get("RAY_AUTH_MODE") == "token" else "lets nobody in without its token"
+        asked = os.environ.get("RAY_AUTH_MODE") == "token"
+        mine = "does not know this worker's token" if asked else "lets nobody in without its token"
         return DeviceError(f"the cluster at {address} {mine}",
                            "RAY_AUTH_MODE=token for this command, and the head's ~/.ray/auth_token here")
     if address == "auto" and "ould not find any running Ray" in said:
