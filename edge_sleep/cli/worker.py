@@ -49,13 +49,13 @@ def _work(place: Home, config: Config, once: bool, max_jobs: int | None) -> int:
     from edge_sleep.system.clock import Clock
     from edge_sleep.system.signals import Signals
     with lock.hold(place.worker_lock, "a worker"), Signals() as signals, ExitStack() as open_:
-        from edge_sleep.thor import engine
+        from edge_sleep.thor.choose import open_engine
         from edge_sleep.thor.mailbox import Mailbox
         from edge_sleep.thor.worker import Worker
         clock, say = Clock(), journal()
         with output.libraries_to_stderr():
             worker = Worker(place, config, lambda: Mailbox.open(place, config, clock), say, clock, signals,
-                            engine.choose(place, config, clock, signals, say))
+                            open_engine(place, config, clock, signals, say))
             if config.thor.metrics:
                 from edge_sleep.thor.metrics import Metrics
                 metrics = open_.enter_context(Metrics(config.thor.metrics))

@@ -111,12 +111,3 @@ def base_of(asked: Job, bases: Bases) -> training.BaseSource:
         raise RemoteRefused(f"base not here: {asked.base.source} ({asked.base.sha256[:12]}) is none of the "
                             f"{len(bases)} in thor.bases of the worker")
     return found
-
-
-def choose(home: Home, config: Config, clock: Clock, signals: Signals, tell: Callable[[str], None]) -> Engine:
-    """The engine of thor.engine. Raises DeviceError where it is a cluster, and none answers."""
-    if config.thor.engine == "local":
-        return Local(home, config, clock, signals, tell)
-    from edge_sleep.thor.ray_engine import RayEngine
-
-    return RayEngine(config, clock, tell)

@@ -16,8 +16,8 @@ from edge_sleep.errors import Busy, DoesNotFit, EdgeSleepError, ModelError, Remo
 from edge_sleep.system.clock import Clock
 from edge_sleep.system.home import Home
 from edge_sleep.system.signals import Signals
-from edge_sleep.thor import engine as engines
 from edge_sleep.thor import lease, ledger, queue
+from edge_sleep.thor.choose import open_engine
 from edge_sleep.thor.engine import End, Engine
 from edge_sleep.thor.held import TRIES as TRIES
 from edge_sleep.thor.held import Held
@@ -140,7 +140,7 @@ class Worker:
 
     def _engine(self) -> Engine:
         if self.engine is None:
-            self.engine = engines.choose(self.home, self.config, self.clock, self.signals, self.tell)
+            self.engine = open_engine(self.home, self.config, self.clock, self.signals, self.tell)
         return self.engine
 
     def _queue(self, mailbox: Mailbox, held: set[str]) -> list[queue.Turn]:

@@ -19,8 +19,8 @@ from edge_sleep.errors import Exit
 from edge_sleep.system.children import environment
 from edge_sleep.system.events import read_events
 from edge_sleep.thor import history, ledger, node, ray_engine
+from edge_sleep.thor.choose import open_engine
 from edge_sleep.thor.cluster import Node, entry
-from edge_sleep.thor.engine import choose
 from edge_sleep.thor.ray_engine import RayEngine
 from tests import micro
 from tests.thor.fleet import PATIENT, ROOT, Fleet, add_node, cluster
@@ -79,7 +79,7 @@ def test_a_cluster_does_the_jobs_and_says_by_name_what_it_cannot(fleet: Fleet, r
     fleet.send("carl", base="f" * 64)
     said: list[str] = []
     worker = fleet.worker("thor", *on(rays), said=said)
-    engine = worker.engine = choose(worker.home, worker.config, worker.clock, worker.signals, worker.tell)
+    engine = worker.engine = open_engine(worker.home, worker.config, worker.clock, worker.signals, worker.tell)
     assert isinstance(engine, RayEngine)
     monkeypatch.setattr(engine.cluster, "close", lambda: None)         # one driver for all of this
     assert worker.run(once=True) == 2, said
