@@ -52,7 +52,8 @@ def load_current(home: Any = None, *, sets: Any = (), take_device: bool = True, 
     home: the companion's folder (None: EDGE_SLEEP_HOME). sets: `section.key=value` settings. The session answers
     (`generate`, `stream`, `answer`), says which weights do (`identity`), follows a new adapter (`refresh`), and keeps
     stamped transcripts (`transcript`). What does not verify is not loaded: the last good one answers, and
-    `problems` says why. Until `close` it has the device, and a night gives way; take_device=False leaves that to the caller.
+    `problems` says why. Until `close` it has the device (under `session begin -- COMMAND` it has it already), and a night gives
+    way; take_device=False leaves that to the caller.
 
     Raises UsageError for a home without a base, IntegrityError where the base is not what it was, Busy where another
     conversation has the device or a night does not give way within wait_seconds.

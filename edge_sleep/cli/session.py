@@ -49,7 +49,7 @@ def begin(
     place = Common.of(home, profile, sets, as_json).open_home()
     if run:
         with turn.conversation(place, f"a conversation ({run[0]})", wait_seconds, output.say) as waited:
-            code = _run(run, as_json)
+            code = _run(run, turn.handed_on(place), as_json)
         output.answer({"command": run, "exit_code": code, "waited_seconds": waited}, "", True) if as_json else None
         raise typer.Exit(code)
     pid = start_holder(place)
@@ -87,9 +87,9 @@ def _wake(ctx: typer.Context, home: HomeOption = None, as_json: JsonOption = Fal
         raise UsageError(f"options belong after `wake {ctx.invoked_subcommand}`")
 
 
-def _run(command: list[str], as_json: bool) -> int:
+def _run(command: list[str], more: dict[str, str], as_json: bool) -> int:
     try:
-        child = subprocess.Popen(command, stdout=_STDERR if as_json else None)
+        child = subprocess.Popen(command, stdout=_STDERR if as_json else None, env=os.environ | more)
     except OSError as error:
         raise UsageError(f"{command[0]} does not start: {error.strerror}") from error
     while True:

@@ -1,6 +1,7 @@
 """A conversation's turn on the device: the session lock, then patience until a running night is gone."""
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from edge_sleep.system.clock import Clock
 from edge_sleep.system.home import Home
 
 WAIT_SECONDS = 120.0
+HANDED_ON = "EDGE_SLEEP_TURN"                      # to a child: the pid that holds the device for it, and of which session lock
 _POLL_SECONDS = 0.2
 
 
@@ -21,11 +23,30 @@ def _silent(_: str) -> None:
 @contextmanager
 def conversation(home: Home, what: str, wait_seconds: float = WAIT_SECONDS,
                  tell: Callable[[str], None] = _silent) -> Iterator[float]:
-    """Hold the session lock in this process; yields how long a night took to give way. Busy: exit 17."""
+    """Hold the session lock in this process; yields how long a night took to give way. Busy: exit 17.
+
+    A process that was begun by one that holds it for its sake (`session begin -- COMMAND`) has it already.
+    """
+    if _have_it(home):
+        yield 0.0
+        return
     with lock.hold(home.session_lock, what):
         waited = wait_for_night(home, wait_seconds, tell)
         with focused(home, what):
             yield waited
+
+
+def handed_on(home: Home) -> dict[str, str]:
+    """What tells a child of this process, which is in `conversation`, that the device is held for it."""
+    return {HANDED_ON: f"{os.getpid()} {os.path.realpath(home.session_lock)}"}
+
+
+def _have_it(home: Home) -> bool:
+    pid, _, path = os.environ.get(HANDED_ON, "").partition(" ")
+    if not path or path != os.path.realpath(home.session_lock):
+        return False
+    holder = lock.holder(home.session_lock)        # the word alone may be of a process that is gone
+    return holder is not None and str(holder.get("pid")) == pid
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge_sleep.cli import session
-from edge_sleep.system import lock
+from edge_sleep.system import lock, turn
 from edge_sleep.system.home import Home
 
 
@@ -63,6 +65,33 @@ def test_a_command_under_the_lock(cli, home: Home, tmp_path: Path) -> None:
     assert ran.code == 7 and ran.document["exit_code"] == 7
     assert seen.read_text() == "1 --json\n"
     assert not lock.is_held(home.session_lock)
+
+
+ROBOT = """
+import sys
+from pathlib import Path
+from edge_sleep.system import lock, turn
+from edge_sleep.system.home import Home
+home = Home(Path(sys.argv[1]))
+with turn.conversation(home, "a robot", wait_seconds=0.0):
+    said = lock.holder(home.session_lock)["what"], home.metabolic.read_text().count("FOCUS")
+    print(*said, file=open(sys.argv[2], "w"))
+"""
+
+
+def test_a_robot_that_takes_the_device_itself_has_it_already(cli, home: Home, tmp_path: Path) -> None:
+    """`edge_sleep.load_current` in the program that `session begin` runs."""
+    (tmp_path / "robot.py").write_text(ROBOT)
+    seen = tmp_path / "seen"
+    robot = [sys.executable, str(tmp_path / "robot.py"), str(home.root), str(seen)]
+    assert cli("session", "begin", "--home", home.root, "--", *robot).code == 0
+    assert seen.read_text() == f"a conversation ({sys.executable}) 1\n" and not lock.is_held(home.session_lock)
+    subprocess.run(robot, check=True)
+    assert seen.read_text() == "a robot 1\n"               # by itself it takes its own turn
+    with lock.hold(home.session_lock, "a conversation (chat)"):
+        for word in (f"{os.getpid() + 1} {os.path.realpath(home.session_lock)}", f"{os.getpid()} /elsewhere", "nonsense"):
+            refused = subprocess.run(robot, env=os.environ | {turn.HANDED_ON: word}, capture_output=True, text=True)
+            assert refused.returncode != 0 and "a conversation (chat)" in refused.stderr
 
 
 def test_a_command_killed_or_missing(cli, home: Home) -> None:
