@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge_sleep.config import read_yaml
 from edge_sleep.errors import ConfigError
+from edge_sleep.system.base_record import DTYPES
 
 FOLDER = Path(__file__).resolve().parent.parent / "budgets"
 EVERY = "any"
-DTYPES = ("float32", "bfloat16", "float16")
 _SCALES: dict[str, dict[str, float]] = {
     "bytes": {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}, "seconds": {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0},
     "joules": {"J": 1.0, "kJ": 1e3}, "per_second": {"/s": 1.0}, "share": {"%": 0.01}, "flops": {"GFLOP/s": 1e9},
